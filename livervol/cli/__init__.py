@@ -1,0 +1,67 @@
+"""The command line: one table of verbs, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from livervol import __version__
+from livervol.errors import LivervolError
+
+__all__ = ["VERBS", "Verb", "main"]
+
+
+class Verb(NamedTuple):
+    """A verb's module in this package and its one-line help; the module holds a typer ``app``."""
+
+    module: str
+    help: str
+
+
+#: The one table of verbs.
+VERBS: dict[str, Verb] = {}
+
+EXIT_REFUSED = 2
+
+
+def _overview() -> str:
+    width = max((len(name) for name in VERBS), default=0)
+    lines = [
+        "usage: livervol VERB [OPTIONS]",
+        "",
+        "Liver volumetry and response measurement in hepatocellular carcinoma.",
+        "",
+    ]
+    lines += [f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items()]
+    lines += [
+        "",
+        "livervol VERB --help explains each; livervol --version prints the version.",
+        "Not a medical device: numbers are for research and must be checked by a reader.",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code (0 done, 2 input refused, 3 a batch finished with failures)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"livervol {__version__}")
+        return 0
+    name = words[0]
+    if name not in VERBS:
+        print(f"unknown verb: expected one of {', '.join(VERBS)}, got {name!r}. See livervol --help.", file=sys.stderr)
+        return EXIT_REFUSED
+    app = import_module(f"livervol.cli.{VERBS[name].module}").app
+    try:
+        code = app(args=words[1:], prog_name=f"livervol {name}", standalone_mode=True)
+    except LivervolError as error:
+        print(str(error), file=sys.stderr)
+        return EXIT_REFUSED
+    except SystemExit as leaving:
+        code = leaving.code
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,1 @@
+"""The outside world: image formats in and out, tables."""

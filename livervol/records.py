@@ -1,0 +1,171 @@
+"""The numbers, without an image: Measurement, Lesion, Visit, Course, Response. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from livervol.errors import CriteriaError, refusal
+
+__all__ = ["ROLES", "SITES", "STATES", "UNITS", "Course", "Interval", "Lesion", "Measurement", "Response", "Visit"]
+
+#: Units a Measurement may carry.
+UNITS = ("mm", "mm2", "ml", "g", "%", "points", "points/week", "HU", "1", "degrees", "s")
+
+SITES = (
+    "liver",
+    "porta_hepatis_node",
+    "other_node",
+    "lung",
+    "adrenal",
+    "bone",
+    "peritoneum",
+    "portal_vein_thrombus",
+    "hepatic_vein_thrombus",
+    "other",
+)
+
+#: "" means that nobody has given the lesion a role yet.
+ROLES = ("", "target", "non_target", "new")
+
+STATES = (
+    "measured",
+    "absent",
+    "too_small",
+    "not_evaluable",
+    "present",
+    "unequivocal_progression",
+    "equivocal",
+)
+
+
+def _one_of(value: str, allowed: tuple[str, ...], what: str, where: str = "") -> None:
+    if value not in allowed:
+        shown = ", ".join(a or "(empty)" for a in allowed)
+        raise CriteriaError(refusal(f"{what} is not known", expected=f"one of {shown}", got=repr(value), where=where))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A two-sided interval ``low <= high`` at ``level`` (0.95 = 95 %), in its measurement's unit."""
+
+    low: float
+    high: float
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
+            raise CriteriaError(
+                refusal("interval is not ordered", expected="finite low <= high", got=f"{self.low} to {self.high}")
+            )
+        if not 0 < self.level < 1:
+            raise CriteriaError(refusal("interval level", expected="between 0 and 1", got=str(self.level)))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number: finite ``value`` in ``unit``, or None with the ``reason`` it is absent.
+
+    ``of`` names the structure ("liver", "lesion 2"), ``method`` the definition or convention used.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    method: str = ""
+    of: str = ""
+    interval: Interval | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of(self.unit, UNITS, "unit", self.name)
+        if self.value is None:
+            if not self.reason:
+                raise CriteriaError(
+                    refusal("absent number without a reason", expected="a reason", got="none", where=self.name)
+                )
+        elif not math.isfinite(self.value):
+            raise CriteriaError(
+                refusal("number is not finite", expected="a finite value", got=str(self.value), where=self.name)
+            )
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion at one visit; ``number`` is stable over visits.
+
+    ``attributes`` carries what the numbers do not: words with fixed keys, for example ``plane_index``,
+    ``enhancement`` (typical, atypical), ``merged_into``.
+    """
+
+    number: int
+    role: str = ""
+    site: str = "liver"
+    node: bool = False
+    state: str = "measured"
+    measurements: tuple[Measurement, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        where = f"lesion {self.number}"
+        if self.number < 1:
+            raise CriteriaError(refusal("lesion number", expected="1 or more", got=str(self.number)))
+        _one_of(self.role, ROLES, "role", where)
+        _one_of(self.site, SITES, "site", where)
+        _one_of(self.state, STATES, "state", where)
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def get(self, name: str) -> Measurement | None:
+        """The measurement of that name, or None when it was never taken."""
+        return next((m for m in self.measurements if m.name == name), None)
+
+    def value(self, name: str) -> float | None:
+        """The value of that name, or None when absent."""
+        found = self.get(name)
+        return None if found is None else found.value
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One reader's reading of one imaging visit. ``date`` is ISO and may be partial (``2024-03``, ``2024``) or empty."""
+
+    number: int
+    date: str = ""
+    reader: str = ""
+    is_baseline: bool = False
+    lesions: tuple[Lesion, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        numbers = [lesion.number for lesion in self.lesions]
+        twice = sorted({n for n in numbers if numbers.count(n) > 1})
+        if twice:
+            raise CriteriaError(
+                refusal(
+                    "lesion listed twice", expected="each lesion once", got=str(twice), where=f"visit {self.number}"
+                )
+            )
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+
+@dataclass(frozen=True)
+class Course:
+    """One subject's visits by one reader, sorted by visit number. ``subject`` is a pseudonym."""
+
+    subject: str
+    visits: tuple[Visit, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "visits", tuple(sorted(self.visits, key=lambda v: v.number)))
+
+
+@dataclass(frozen=True)
+class Response:
+    """A category under a criterion; ``reasons`` name the rule and the numbers that met it."""
+
+    category: str
+    criterion: str
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Visits, courses and cohorts as pages and figures."""

@@ -1,0 +1,1 @@
+"""Visits to Response: criteria as data and a small engine, standard library only."""

@@ -1,0 +1,1 @@
+"""Scan to Segmentation: phases, liver, lesions, viable tissue."""

@@ -1,0 +1,1 @@
+"""The napari plugin: forms over public functions of livervol; no arithmetic."""
