@@ -9,7 +9,19 @@ from types import MappingProxyType
 
 from livervol.errors import CriteriaError, refusal
 
-__all__ = ["ROLES", "SITES", "STATES", "UNITS", "Course", "Interval", "Lesion", "Measurement", "Response", "Visit"]
+__all__ = [
+    "ROLES",
+    "SITES",
+    "STATES",
+    "UNITS",
+    "Course",
+    "Interval",
+    "Lesion",
+    "Line",
+    "Measurement",
+    "Response",
+    "Visit",
+]
 
 #: Units a Measurement may carry.
 UNITS = ("mm", "mm2", "ml", "g", "%", "points", "points/week", "HU", "1", "degrees", "s")
@@ -64,11 +76,24 @@ class Interval:
             raise CriteriaError(refusal("interval level", expected="between 0 and 1", got=str(self.level)))
 
 
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where a length was measured: two LPS points in mm and, for an in-slice length, the index of its plane on axis 0."""
+
+    start_lps_mm: Point
+    end_lps_mm: Point
+    plane_index: int | None = None
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One number: finite ``value`` in ``unit``, or None with the ``reason`` it is absent.
 
-    ``of`` names the structure ("liver", "lesion 2"), ``method`` the definition or convention used.
+    ``of`` names the structure ("liver", "lesion 2"), ``method`` the definition or convention used, ``line`` where a
+    length was measured.
     """
 
     name: str
@@ -78,6 +103,7 @@ class Measurement:
     of: str = ""
     interval: Interval | None = None
     reason: str = ""
+    line: Line | None = None
 
     def __post_init__(self) -> None:
         _one_of(self.unit, UNITS, "unit", self.name)
@@ -129,7 +155,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Visit:
-    """One reader's reading of one imaging visit. ``date`` is ISO and may be partial (``2024-03``, ``2024``) or empty."""
+    """One reader's reading of one visit. ``date`` is ISO and may be partial (``2024-03``, ``2024``) or empty."""
 
     number: int
     date: str = ""

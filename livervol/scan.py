@@ -98,7 +98,7 @@ class Scan:
         return replace(self, phase=phase)
 
     def resampled(self, grid: Grid, *, outside: float | None = None) -> Scan:
-        """The scan on another grid by linear interpolation; voxels outside the field get ``outside`` (default: minimum)."""
+        """The scan on another grid by linear interpolation; outside the field: ``outside`` or the minimum."""
         if grid == self.grid:
             return self
         fill = float(self.voxels.min()) if outside is None else outside
