@@ -5,10 +5,10 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from conftest import oblique_grid, rotation
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import oblique_grid, rotation
 from livervol.errors import GridError
 from livervol.grid import Grid
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import oblique_grid
 
+from conftest import oblique_grid
 from livervol.errors import GridError, ScanError
 from livervol.grid import Grid
 from livervol.scan import Phase, Scan, Segmentation

@@ -55,7 +55,8 @@ def display_window(scan: Scan) -> Pair:
 
 
 def _plane(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    return np.take(array, index, axis=axis)
+    plane: NDArray[Any] = np.take(array, index, axis=axis)
+    return plane
 
 
 def _draw(axes: Axes, scan: Scan | None, masks: Mapping[str, Segmentation], axis: int, index: int) -> None:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import oblique_grid
+from livervol.measure.pairing import pair_lesions, renumbered
+from livervol.scan import Segmentation
+
+GRID = oblique_grid((30, 60, 70), (3.0, 2.0, 1.9))
+INDEX = np.stack(np.meshgrid(*map(np.arange, GRID.shape_zyx), indexing="ij"), axis=-1)
+
+
+def balls(*bodies, grid=GRID, shift=(0, 0, 0)):
+    """Labels from (number, centre index, radius mm)."""
+    labels = np.zeros(grid.shape_zyx, np.uint8)
+    for number, centre, radius in bodies:
+        away = (INDEX - np.array(centre) - np.array(shift)) * grid.spacing_mm
+        labels[(away**2).sum(axis=-1) <= radius**2] = number
+    return Segmentation(labels, grid, {n: f"lesion {n}" for n, _, _ in bodies})
+
+
+def liver(shift=(0, 0, 0)):
+    return balls((1, (15, 30, 35), 40), shift=shift)
+
+
+def test_numbers_follow_the_lesion_not_the_order():
+    before = balls((1, (10, 20, 20), 12), (2, (20, 40, 45), 8))
+    after = balls((1, (20, 40, 45), 10), (2, (10, 20, 20), 5))
+    pairing = pair_lesions(before, after, liver(), liver())
+    assert dict(pairing.numbers) == {1: 2, 2: 1}
+    assert pairing.new == ()
+    assert pairing.vanished == ()
+    assert pairing.warnings == ()
+
+
+def test_a_moved_patient_does_not_matter():
+    before = balls((1, (10, 22, 25), 10), (2, (20, 40, 45), 8))
+    after = balls((1, (20, 40, 45), 8), (2, (10, 22, 25), 10), shift=(0, 8, 10))
+    pairing = pair_lesions(before, after, liver(), liver(shift=(0, 8, 10)))
+    assert dict(pairing.numbers) == {1: 2, 2: 1}
+
+
+def test_new_and_vanished_lesions():
+    before = balls((3, (10, 20, 20), 8), (5, (20, 40, 50), 8))
+    after = balls((1, (10, 20, 20), 8), (2, (22, 15, 50), 6))
+    pairing = pair_lesions(before, after, liver(), liver())
+    assert dict(pairing.numbers) == {1: 3, 2: 6}
+    assert pairing.new == (6,)
+    assert pairing.vanished == (5,)
+
+
+def test_a_doubtful_match_is_named():
+    before = balls((1, (15, 30, 30), 6))
+    after = balls((1, (15, 30, 34), 5), (2, (15, 30, 25), 5))
+    pairing = pair_lesions(before, after, liver(), liver())
+    assert len(pairing.new) == 1
+    assert len(pairing.warnings) == 1
+    assert "lesion 1" in pairing.warnings[0]
+
+
+@pytest.mark.parametrize("empty", ["before", "after"])
+def test_empty_visits(empty):
+    full = balls((1, (10, 20, 20), 8))
+    none = Segmentation(np.zeros(GRID.shape_zyx, np.uint8), GRID, {})
+    before, after = (none, full) if empty == "before" else (full, none)
+    pairing = pair_lesions(before, after, liver(), liver())
+    assert pairing.new == ((1,) if empty == "before" else ())
+    assert pairing.vanished == (() if empty == "before" else (1,))
+
+
+def test_renumbering_keeps_places():
+    segmentation = balls((1, (10, 20, 20), 8), (2, (20, 40, 50), 8))
+    got = renumbered(segmentation, {1: 7, 2: 300})
+    assert np.array_equal(got.labels == 7, segmentation.labels == 1)
+    assert np.array_equal(got.labels == 300, segmentation.labels == 2)
+    assert dict(got.names) == {7: "lesion 7", 300: "lesion 300"}
