@@ -101,7 +101,7 @@ class Grid:
     ) -> Grid:
         """Grid from spacing per axis (z, y, x), the LPS position of voxel (0, 0, 0) and unit direction columns.
 
-        ``directions`` is shape (3, 3), column ``k`` the LPS direction of axis ``k``; the default is z up, y back, x left.
+        ``directions`` is shape (3, 3), column ``k`` the LPS direction of axis ``k``; default: z up, y back, x left.
         """
         columns = np.eye(3)[:, ::-1] if directions is None else np.asarray(directions, dtype=np.float64)
         matrix = np.eye(4)
@@ -221,7 +221,7 @@ class Grid:
         return Grid.from_matrix(shape.tolist(), matrix, self.frame)
 
     def canonical_order(self) -> AxisOrder:
-        """The permutation and flips after which axis 0 runs most nearly feet to head, 1 front to back, 2 right to left."""
+        """Permutation and flips after which axis 0 runs most nearly feet to head, 1 front to back, 2 right to left."""
         directions = self.directions
         lps_of_axis = (2, 1, 0)
 

@@ -81,7 +81,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Line:
-    """Where a length was measured: two LPS points in mm and, for an in-slice length, the index of its plane on axis 0."""
+    """Where a length was measured: two LPS points in mm; ``plane_index`` on axis 0 when it lies in a slice."""
 
     start_lps_mm: Point
     end_lps_mm: Point
