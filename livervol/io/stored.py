@@ -1,0 +1,210 @@
+"""An image as its file stores it, and the way from there to a Scan or Segmentation in canonical axes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from livervol.errors import GridError, LivervolError, ScanError, refusal
+from livervol.grid import Grid
+from livervol.scan import Phase, Scan, Segmentation, Source
+
+__all__ = ["Stored", "stored_grid", "to_scan", "to_segmentation"]
+
+#: Distance from a whole number under which a value counts as whole: single-precision slopes leave up to
+#: 4096 * 6e-8 = 2.5e-4 on values of 12 bits.
+WHOLE_TOLERANCE = 1e-3
+
+#: Fat lies near -100 HU and air at -1000 HU, so a CT of the abdomen has far more than this part of its voxels below
+#: the limit, also when it was clipped at -100; magnitudes have none (resampling leaves a few shallow negatives).
+_CT_BELOW_HU = -40
+_CT_PART_BELOW = 0.01
+
+_INT16_LOW, _INT16_HIGH = -32768, 32767
+_LABEL_HIGH = 65535
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a file holds: ``voxels`` (nz, ny, nx) in file order, x fastest, ``grid`` of that order in LPS.
+
+    ``slope`` and ``intercept`` turn stored numbers into values; None when they are values already. ``kind`` is the
+    format, ``where`` the file for messages, ``warnings`` sentences for the reader of the results.
+    """
+
+    voxels: NDArray[Any]
+    grid: Grid
+    kind: str
+    where: str
+    slope: float | None = None
+    intercept: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Range:
+    low: float
+    high: float
+    whole: bool
+
+
+def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid:
+    """``Grid.from_matrix`` whose refusal names the file."""
+    try:
+        return Grid.from_matrix(shape_zyx, matrix)
+    except GridError as error:
+        raise GridError(f"{where}: {error}") from error
+
+
+def _values(slab: NDArray[Any], stored: Stored) -> NDArray[Any]:
+    if stored.slope is None:
+        return slab
+    return slab.astype(np.float64) * stored.slope + stored.intercept
+
+
+def _survey(stored: Stored) -> _Range:
+    """Smallest and largest value and whether all are whole; refuses what is not a real, finite number."""
+    if stored.voxels.dtype.kind not in "biuf":
+        raise ScanError(
+            refusal(
+                "voxels are not plain numbers",
+                expected="one integer or float a voxel",
+                got=str(stored.voxels.dtype),
+                where=stored.where,
+                do="Export the image with one grey value a voxel.",
+            )
+        )
+    if stored.slope is None and stored.voxels.dtype.kind in "biu":
+        return _Range(int(stored.voxels.min()), int(stored.voxels.max()), True)
+    low, high, whole = np.inf, -np.inf, True
+    limit = float(np.finfo(np.float32).max)
+    for z, slab in enumerate(stored.voxels):
+        values = _values(slab, stored)
+        a, b = float(values.min()), float(values.max())  # a NaN comes through min and max
+        if not (-limit <= a and b <= limit):
+            _refuse_not_finite(values, limit, z, stored.where)
+        low, high = min(low, a), max(high, b)
+        whole = whole and bool((np.abs(values - np.rint(values)) <= WHOLE_TOLERANCE).all())
+    return _Range(low, high, whole)
+
+
+def _refuse_not_finite(values: NDArray[Any], limit: float, z: int, where: str) -> None:
+    y, x = (int(i) for i in np.argwhere(~(np.abs(values) <= limit))[0])
+    raise ScanError(
+        refusal(
+            "voxel is not a finite number",
+            expected="finite values in every voxel",
+            got=str(values[y, x]),
+            where=f"{where}, stored voxel x={x} y={y} z={z}",
+            do="Replace such voxels first (outside the field of a CT: -1024 HU).",
+        )
+    )
+
+
+def _filled(stored: Stored, dtype: Any, *, rounded: bool) -> NDArray[Any]:
+    if stored.slope is None and stored.voxels.dtype == dtype:
+        return stored.voxels
+    result = np.empty(stored.voxels.shape, dtype)
+    for z, slab in enumerate(stored.voxels):
+        values = _values(slab, stored)
+        result[z] = np.rint(values) if rounded and values.dtype.kind == "f" else values
+    return result
+
+
+def _sha256(voxels: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(voxels).reshape(-1).view(np.uint8).data).hexdigest()
+
+
+def _guess_modality(values: NDArray[Any], low: float) -> tuple[str, str]:
+    if low >= _CT_BELOW_HU:
+        return "MR", f"modality assumed MR from the voxel values (smallest {low:g}); state it to be sure"
+    part = float(np.count_nonzero(values < _CT_BELOW_HU)) / values.size
+    modality = "CT" if part >= _CT_PART_BELOW else "MR"
+    return modality, (
+        f"modality assumed {modality} from the voxel values ({100 * part:.1f} % below {_CT_BELOW_HU}); "
+        "state it to be sure"
+    )
+
+
+def to_scan(stored: Stored, modality: str | None, sequence: str | None, phase: Phase = Phase.UNKNOWN) -> Scan:
+    """The image in canonical axes: int16 where every value is whole and fits, else float32.
+
+    With ``modality`` None it is guessed from the values, and the source's warnings say so; ``sequence`` None means
+    CT for CT and ``other`` for MR. Raises ``ScanError`` for values that are not finite numbers and for a sequence that
+    contradicts the modality.
+    """
+    found = _survey(stored)
+    fits = found.whole and found.low >= _INT16_LOW and found.high <= _INT16_HIGH
+    values = _filled(stored, np.int16 if fits else np.float32, rounded=fits)
+    warnings = list(stored.warnings)
+    if modality is None and sequence not in (None, "CT"):
+        modality = "MR"
+    if modality is None:
+        modality, warning = _guess_modality(values, found.low)
+        warnings.append(warning)
+    elif modality == "CT" and found.low >= 0:
+        warnings.append(f"CT without a negative value (smallest {found.low:g}): the HU offset may be lost")
+    if sequence is None:
+        sequence = "CT" if modality == "CT" else "other"
+    if (sequence == "CT") != (modality == "CT"):
+        raise ScanError(
+            refusal(
+                "sequence contradicts the modality",
+                expected="sequence CT for CT; T1, T2, DWI or other for MR",
+                got=f"{sequence} for {modality}",
+                where=stored.where,
+                do="State modality and sequence that fit.",
+            )
+        )
+    order = stored.grid.canonical_order()
+    source = Source(kind=stored.kind, stored=stored.grid, sha256=_sha256(stored.voxels), warnings=tuple(warnings))
+    return Scan(order.apply(values), stored.grid.reordered(order), modality, sequence, phase, source=source)
+
+
+def to_segmentation(stored: Stored, names: Mapping[int, str] | None, made_by: str) -> Segmentation:
+    """The label map in canonical axes; ``names`` None calls value n ``label n``.
+
+    Floats are accepted when whole. Raises ``ScanError`` for fractions, negative values, values above 65535 and,
+    when ``names`` are given, for a value they leave out.
+    """
+    found = _survey(stored)
+    if not found.whole:
+        _refuse_labels(stored, "label is not a whole number", "0, 1, 2, ...", _first_fraction(stored))
+    if found.low < 0:
+        _refuse_labels(stored, "label is negative", "0 for background and 1 or more for structures", f"{found.low:g}")
+    if found.high > _LABEL_HIGH:
+        _refuse_labels(stored, "label overflow", f"values 0 to {_LABEL_HIGH}", f"{found.high:g}")
+    labels = _filled(stored, np.uint8 if found.high <= 255 else np.uint16, rounded=True)
+    if names is None:
+        names = {int(v): f"label {v}" for v in np.flatnonzero(np.bincount(labels.ravel())) if v}
+    order = stored.grid.canonical_order()
+    try:
+        return Segmentation(order.apply(labels), stored.grid.reordered(order), names, made_by)
+    except LivervolError as error:
+        raise ScanError(f"{stored.where}: {error}") from error
+
+
+def _first_fraction(stored: Stored) -> str:
+    for slab in stored.voxels:
+        values = _values(slab, stored)
+        fractions = values[np.abs(values - np.rint(values)) > WHOLE_TOLERANCE]
+        if fractions.size:
+            return f"{float(fractions[0]):g}"
+    return "a fraction"
+
+
+def _refuse_labels(stored: Stored, rule: str, expected: str, got: str) -> None:
+    raise ScanError(
+        refusal(
+            rule,
+            expected=expected,
+            got=got,
+            where=stored.where,
+            do="Check that this file is a label map and not a scan or a probability map.",
+        )
+    )
