@@ -1,0 +1,340 @@
+"""Longest diameters of a mask: per slice, in the volume, and the width across a direction.
+
+Coordinates inside are whole numbers of half voxels: voxel ``i`` has its centre at ``2 i`` and its faces at ``2 i - 1``
+and ``2 i + 1``, so that hulls are exact. ``h*_mm`` is half the spacing. A convention says which points of a voxel
+count: its centre, the middles of its faces (the vertices of a marching-cubes mesh at 0.5) or its corners.
+
+Lengths are ``sqrt((dz hz)^2 + (dy hy)^2 + (dx hx)^2)`` in float64. Of equal lengths the pair whose start, then end,
+comes first in (z, y, x) order is returned; the start is the smaller point. Only vertices of the convex hull can be
+ends of a longest segment, hence each slice is reduced to its hull first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+__all__ = [
+    "CENTRE",
+    "CORNER",
+    "MESH",
+    "perpendicular_width",
+    "slice_diameters",
+    "volume_diameter",
+    "voxel_width",
+]
+
+CENTRE, MESH, CORNER = 0, 1, 2
+
+#: Room for rounding where a bound decides what need not be looked at.
+_ROUNDING = 1.0 + 1e-12
+
+
+@njit(cache=True, nogil=True)
+def _row_extents(mask):
+    # first and last voxel of every row; a row without voxels has first > last
+    nz, ny, nx = mask.shape
+    first = np.full((nz, ny), 2**30, np.int64)
+    last = np.full((nz, ny), -(2**30), np.int64)
+    for z in range(nz):
+        for y in range(ny):
+            x = 0
+            while x < nx and not mask[z, y, x]:
+                x += 1
+            if x == nx:
+                continue
+            first[z, y] = x
+            x = nx - 1
+            while not mask[z, y, x]:
+                x -= 1
+            last[z, y] = x
+    return first, last
+
+
+@njit(cache=True, nogil=True)
+def _add_slice(first, last, convention, own_plane, low, high):
+    """Widen the rows of a plane by one slice; index ``Y + 1`` holds row ``Y`` in half voxels.
+
+    ``own_plane``: the plane goes through the slice's voxel centres; otherwise it is half a voxel above or below it.
+    """
+    ny = len(first)
+    for y in range(ny):
+        if first[y] > last[y]:
+            continue
+        a, b = 2 * first[y], 2 * last[y]
+        row = 2 * y + 1
+        if convention == CORNER:
+            low[row - 1] = min(low[row - 1], a - 1)
+            high[row - 1] = max(high[row - 1], b + 1)
+            low[row + 1] = min(low[row + 1], a - 1)
+            high[row + 1] = max(high[row + 1], b + 1)
+        elif convention == MESH and own_plane:
+            low[row - 1] = min(low[row - 1], a)
+            high[row - 1] = max(high[row - 1], b)
+            low[row] = min(low[row], a - 1)
+            high[row] = max(high[row], b + 1)
+            low[row + 1] = min(low[row + 1], a)
+            high[row + 1] = max(high[row + 1], b)
+        else:
+            low[row] = min(low[row], a)
+            high[row] = max(high[row], b)
+
+
+@njit(cache=True, nogil=True)
+def _hull(low, high, out_y, out_x):
+    """Vertices of the convex hull of the row ends into ``out_*``; returns how many (a one-point row counts once)."""
+    count = 0
+    for side in range(2):
+        begin = count
+        for row in range(len(low)):
+            if low[row] > high[row]:
+                continue
+            y = row - 1
+            x = low[row] if side == 0 else -high[row]
+            # drop what lies on or inside the line from the vertex before to this point
+            while count - begin >= 2:
+                y1, x1 = out_y[count - 1], out_x[count - 1]
+                y0, x0 = out_y[count - 2], out_x[count - 2]
+                if (x1 - x0) * (y - y0) >= (x - x0) * (y1 - y0):
+                    count -= 1
+                else:
+                    break
+            out_y[count] = y
+            out_x[count] = x
+            count += 1
+        if side == 1:
+            kept = begin
+            for i in range(begin, count):
+                out_x[i] = -out_x[i]
+                row = out_y[i] + 1
+                if low[row] != high[row]:
+                    out_y[kept] = out_y[i]
+                    out_x[kept] = out_x[i]
+                    kept += 1
+            count = kept
+    return count
+
+
+@njit(cache=True, nogil=True)
+def slice_diameters(mask, hy_mm, hx_mm, convention):
+    """Longest in-slice diameter of each slice, mm, shape (nz,), -1 where the slice is empty.
+
+    Second result: its ends in half voxels, rows (Y0, X0, Y1, X1), shape (nz, 4).
+    """
+    nz, ny, _ = mask.shape
+    lengths = np.full(nz, -1.0)
+    ends = np.zeros((nz, 4), np.int64)
+    first, last = _row_extents(mask)
+    low = np.empty(2 * ny + 1, np.int64)
+    high = np.empty(2 * ny + 1, np.int64)
+    points_y = np.empty(4 * ny + 2, np.int64)
+    points_x = np.empty(4 * ny + 2, np.int64)
+    for z in range(nz):
+        low[:] = 2**30
+        high[:] = -(2**30)
+        _add_slice(first[z], last[z], convention, True, low, high)
+        count = _hull(low, high, points_y, points_x)
+        best = -1.0
+        for i in range(count):
+            for j in range(i, count):
+                dy = (points_y[j] - points_y[i]) * hy_mm
+                dx = (points_x[j] - points_x[i]) * hx_mm
+                squared = dy * dy + dx * dx
+                if squared < best:
+                    continue
+                y0, x0, y1, x1 = points_y[i], points_x[i], points_y[j], points_x[j]
+                if (y1, x1) < (y0, x0):
+                    y0, x0, y1, x1 = y1, x1, y0, x0
+                old = (ends[z, 0], ends[z, 1], ends[z, 2], ends[z, 3])
+                if squared > best or (y0, x0, y1, x1) < old:
+                    best = squared
+                    ends[z, 0], ends[z, 1], ends[z, 2], ends[z, 3] = y0, x0, y1, x1
+        if count:
+            lengths[z] = math.sqrt(best)
+    return lengths, ends
+
+
+@njit(cache=True, nogil=True)
+def _hull_stack(mask, convention):
+    """Hull vertices of every plane of points: (count, 3) half-voxel coordinates and the planes' starts."""
+    nz, ny, _ = mask.shape
+    first, last = _row_extents(mask)
+    low = np.empty(2 * ny + 1, np.int64)
+    high = np.empty(2 * ny + 1, np.int64)
+    points_y = np.empty(4 * ny + 2, np.int64)
+    points_x = np.empty(4 * ny + 2, np.int64)
+    points = np.empty((1024, 3), np.int64)
+    starts = np.zeros(2 * nz + 2, np.int64)
+    total = 0
+    for plane in range(2 * nz + 1):
+        level = plane - 1
+        low[:] = 2**30
+        high[:] = -(2**30)
+        if level % 2 == 0:
+            if convention != CORNER:
+                _add_slice(first[level // 2], last[level // 2], convention, True, low, high)
+        elif convention != CENTRE:
+            below, above = (level - 1) // 2, (level + 1) // 2
+            if below >= 0:
+                _add_slice(first[below], last[below], convention, False, low, high)
+            if above < nz:
+                _add_slice(first[above], last[above], convention, False, low, high)
+        count = _hull(low, high, points_y, points_x)
+        if total + count > len(points):
+            larger = np.empty((2 * (total + count), 3), np.int64)
+            larger[:total] = points[:total]
+            points = larger
+        for i in range(count):
+            points[total + i, 0] = level
+            points[total + i, 1] = points_y[i]
+            points[total + i, 2] = points_x[i]
+        total += count
+        starts[plane + 1] = total
+    return points[:total], starts
+
+
+@njit(cache=True, nogil=True)
+def _squared(p, q, hz_mm, hy_mm, hx_mm):
+    dz = (q[0] - p[0]) * hz_mm
+    dy = (q[1] - p[1]) * hy_mm
+    dx = (q[2] - p[2]) * hx_mm
+    return dz * dz + dy * dy + dx * dx
+
+
+@njit(cache=True, nogil=True)
+def _plane_circles(points, starts, hy_mm, hx_mm):
+    # a circle round each plane's points: (y, x, radius) in mm
+    circles = np.zeros((len(starts) - 1, 3))
+    for plane in range(len(starts) - 1):
+        here = points[starts[plane] : starts[plane + 1]]
+        if len(here) == 0:
+            continue
+        y = 0.5 * (here[:, 1].min() + here[:, 1].max()) * hy_mm
+        x = 0.5 * (here[:, 2].min() + here[:, 2].max()) * hx_mm
+        radius = 0.0
+        for i in range(len(here)):
+            radius = max(radius, math.hypot(here[i, 1] * hy_mm - y, here[i, 2] * hx_mm - x))
+        circles[plane] = (y, x, radius)
+    return circles
+
+
+@njit(cache=True, nogil=True)
+def volume_diameter(mask, hz_mm, hy_mm, hx_mm, convention):
+    """Longest diameter in the volume, mm, -1 when empty, and its ends (2, 3) in half voxels, z y x.
+
+    Planes are circled; two planes, then a point and a plane, are looked at only while the sum of the radii could
+    still give a longer segment than one already found.
+    """
+    points, starts = _hull_stack(mask, convention)
+    ends = np.zeros((2, 3), np.int64)
+    if len(points) == 0:
+        return -1.0, ends
+    circles = _plane_circles(points, starts, hy_mm, hx_mm)
+    # a long segment to begin with: walk to the farthest point until it gets no farther
+    best = 0.0
+    here = 0
+    for _ in range(8):
+        farthest, reach = here, -1.0
+        for j in range(len(points)):
+            squared = _squared(points[here], points[j], hz_mm, hy_mm, hx_mm)
+            if squared > reach:
+                farthest, reach = j, squared
+        if reach <= best:
+            break
+        best, here = reach, farthest
+    found = False
+    planes = len(starts) - 1
+    for i in range(planes):
+        if starts[i] == starts[i + 1]:
+            continue
+        for j in range(i, planes):
+            if starts[j] == starts[j + 1]:
+                continue
+            rise = (j - i) * hz_mm
+            apart = math.hypot(circles[j, 0] - circles[i, 0], circles[j, 1] - circles[i, 1])
+            reach = apart + circles[i, 2] + circles[j, 2]
+            if (rise * rise + reach * reach) * _ROUNDING < best:
+                continue
+            for a in range(starts[i], starts[i + 1]):
+                p = points[a]
+                reach = math.hypot(p[1] * hy_mm - circles[j, 0], p[2] * hx_mm - circles[j, 1]) + circles[j, 2]
+                if (rise * rise + reach * reach) * _ROUNDING < best:
+                    continue
+                for b in range(starts[j], starts[j + 1]):
+                    q = points[b]
+                    squared = _squared(p, q, hz_mm, hy_mm, hx_mm)
+                    if squared < best:
+                        continue
+                    s, e = (p, q) if (p[0], p[1], p[2]) <= (q[0], q[1], q[2]) else (q, p)
+                    new = (s[0], s[1], s[2], e[0], e[1], e[2])
+                    old = (ends[0, 0], ends[0, 1], ends[0, 2], ends[1, 0], ends[1, 1], ends[1, 2])
+                    if squared > best or not found or new < old:
+                        best, found = squared, True
+                        ends[0, 0], ends[0, 1], ends[0, 2], ends[1, 0], ends[1, 1], ends[1, 2] = new
+    return math.sqrt(best), ends
+
+
+@njit(cache=True, nogil=True)
+def voxel_width(hy_mm, hx_mm, ny, nx, convention):
+    """Width in mm, along the unit direction (ny, nx), of the shape a convention gives one voxel in its slice.
+
+    Centre: 0. Mesh: the diamond between the face middles. Corner: the rectangle.
+    """
+    if convention == CENTRE:
+        return 0.0
+    if convention == MESH:
+        return 2.0 * max(hy_mm * abs(ny), hx_mm * abs(nx))
+    return 2.0 * (hy_mm * abs(ny) + hx_mm * abs(nx))
+
+
+@njit(cache=True, nogil=True)
+def perpendicular_width(mask, hy_mm, hx_mm, uy, ux):
+    """Longest extent across the unit direction (uy, ux) between two voxel centres of one slice, mm; -1 when empty.
+
+    Two voxels are opposite each other when their offset along the direction is at most half a voxel's extent along
+    it, ``hy |uy| + hx |ux|``; the result is the largest offset across it among such pairs, and the pair (y0, x0, y1,
+    x1), smaller voxel first. With exactly that tolerance a voxel whose four neighbours all belong to the mask always
+    has a neighbour that is still opposite and farther out, so edge voxels suffice.
+    """
+    ny, nx = mask.shape
+    ys = np.empty(mask.size, np.int64)
+    xs = np.empty(mask.size, np.int64)
+    count = 0
+    for y in range(ny):
+        for x in range(nx):
+            if not mask[y, x]:
+                continue
+            inside = 0 < y < ny - 1 and 0 < x < nx - 1
+            if inside and mask[y - 1, x] and mask[y + 1, x] and mask[y, x - 1] and mask[y, x + 1]:
+                continue
+            ys[count] = y
+            xs[count] = x
+            count += 1
+    ends = np.zeros(4, np.int64)
+    sy, sx = 2.0 * hy_mm, 2.0 * hx_mm
+    tolerance = (hy_mm * abs(uy) + hx_mm * abs(ux)) * (1.0 + 1e-9)
+    along = np.empty(count)
+    for i in range(count):
+        along[i] = uy * (sy * ys[i]) + ux * (sx * xs[i])
+    order = np.argsort(along)
+    best = -1.0
+    window = tolerance * (1.0 + 1e-6)
+    for k in range(count):
+        i = order[k]
+        for m in range(k, count):
+            j = order[m]
+            if along[j] - along[i] > window:
+                break
+            y0, x0, y1, x1 = ys[i], xs[i], ys[j], xs[j]
+            if (y1, x1) < (y0, x0):
+                y0, x0, y1, x1 = y1, x1, y0, x0
+            dy, dx = sy * (y1 - y0), sx * (x1 - x0)
+            if abs(uy * dy + ux * dx) > tolerance:
+                continue
+            across = abs(ux * dy - uy * dx)
+            if across > best or (across == best and (y0, x0, y1, x1) < (ends[0], ends[1], ends[2], ends[3])):
+                best = across
+                ends[0], ends[1], ends[2], ends[3] = y0, x0, y1, x1
+    return best, ends
