@@ -147,8 +147,9 @@ def _dtype(fields: dict[str, str], where: str) -> np.dtype[Any]:
     kind = fields.get("elementtype", "none")
     channels = fields.get("elementnumberofchannels", "1")
     plain = kind in _TYPES and channels == "1" and fields.get("binarydata", "true").lower() in ("true", "1")
-    if not plain or fields["elementdatafile"].split()[0].lower() == "list" or "%" in fields["elementdatafile"]:
-        got = f"{kind}, {channels} channels, data in {fields['elementdatafile']}"
+    data = fields["elementdatafile"]
+    if not plain or not data or data.lower().startswith("list") or "%" in data:
+        got = f"{kind}, {channels} channels, data in {data or 'no file'}"
         raise _refuse(
             "MetaImage is of a kind that is not read", "one binary number a voxel in one data file", got, where,
             "Convert the image to .nii.gz or to a plain .mha.",

@@ -156,7 +156,10 @@ def _read_head(stream: BinaryIO, where: str) -> _Head:
 
 def _parse(header: Any, n_header: int, where: str) -> _Head:
     shape = _volume_shape(header, where)
-    dtype = header.get_data_dtype()
+    try:
+        dtype = header.get_data_dtype()
+    except KeyError as error:
+        raise _refuse("NIfTI header is not valid", "a data type of the format", f"code {error}", where) from error
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise _refuse(
             "voxels are not plain numbers", "integers or floats of up to 8 bytes", str(dtype), where,
@@ -168,11 +171,10 @@ def _parse(header: Any, n_header: int, where: str) -> _Head:
     slope, intercept = header.get_slope_inter()
     if slope is not None and (slope, intercept) == (1.0, 0.0):
         slope = None
-    matrix, warnings = _place(header, shape)
     code = int(header["xyzt_units"]) & 0x07
     if code not in _MM_PER_UNIT:
         raise _refuse("NIfTI header is not valid", "spatial unit 0 to 3", f"unit code {code}", where)
-    matrix[:3] *= _MM_PER_UNIT[code]
+    matrix, warnings = _place(header, shape, np.diag([_MM_PER_UNIT[code]] * 3 + [1.0]))
     grid = stored_grid(shape, _lps_matrix(matrix), where)
     return _Head(shape, dtype, int(offset), slope, float(intercept or 0.0), grid, warnings)
 
@@ -195,25 +197,47 @@ def _volume_shape(header: Any, where: str) -> tuple[int, int, int]:
     return sizes[2], sizes[1], sizes[0]
 
 
-def _place(header: Any, shape_zyx: tuple[int, int, int]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """(i, j, k) to RAS in the header's unit, and what a reader must know about it."""
-    sform = header.get_sform() if header["sform_code"] > 0 else None
-    if sform is None and header["qform_code"] > 0:
-        return np.array(header.get_qform(), dtype=np.float64), ()
-    if sform is None:
-        # method 1 of the format: voxel sizes only, the first axis to the right
-        matrix = np.diag([*np.asarray(header["pixdim"][1:4], dtype=np.float64), 1.0])
-        return matrix, (
-            "the file states no orientation: left and right, front and back, head and feet are assumed (RAS)",
-        )
-    warnings: tuple[str, ...] = ()
+def _place(
+    header: Any, shape_zyx: tuple[int, int, int], to_mm: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(i, j, k) to RAS in mm, and what a reader must know about it."""
+    qform = _qform(header, to_mm) if header["qform_code"] > 0 else None
+    if header["sform_code"] > 0:
+        sform = to_mm @ np.asarray(header.get_sform(), dtype=np.float64)
+        return sform, _apart(sform, qform, shape_zyx)
     if header["qform_code"] > 0:
-        corners = np.array([(i, j, k, 1) for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
-        corners[:, :3] *= np.array(shape_zyx[::-1]) - 1
-        apart = np.linalg.norm(corners @ (np.asarray(sform) - header.get_qform()).T, axis=1).max()
-        if apart > _FORMS_APART_MM:
-            warnings = (f"the file's two positions (sform, qform) differ by {apart:.1f} units; the sform is used",)
-    return np.array(sform, dtype=np.float64), warnings
+        if qform is None:
+            raise HeaderDataError("the qform's quaternion or voxel sizes are no rotation")
+        return qform, ()
+    # method 1 of the format: voxel sizes only, the first axis to the right
+    matrix = np.diag([*np.asarray(header["pixdim"][1:4], dtype=np.float64), 1.0])
+    return to_mm @ matrix, (
+        "the file states no orientation: left and right, front and back, head and feet are assumed (RAS)",
+    )
+
+
+def _qform(header: Any, to_mm: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    numbers = [float(header[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
+    if not np.isfinite([*numbers, *header["pixdim"][:4]]).all():
+        return None
+    try:
+        matrix: NDArray[np.float64] = to_mm @ np.asarray(header.get_qform(), dtype=np.float64)
+    except (HeaderDataError, ValueError):
+        return None
+    return matrix
+
+
+def _apart(
+    sform: NDArray[np.float64], qform: NDArray[np.float64] | None, shape_zyx: tuple[int, int, int]
+) -> tuple[str, ...]:
+    if qform is None or not np.isfinite(sform).all():
+        return ()
+    corners = np.array([(i, j, k, 1) for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
+    corners[:, :3] *= np.array(shape_zyx[::-1]) - 1
+    apart = float(np.linalg.norm(corners @ (sform - qform).T, axis=1).max())
+    if apart <= _FORMS_APART_MM:
+        return ()
+    return (f"the file's two positions (sform, qform) differ by {apart:.1f} mm; the sform is used",)
 
 
 def _read_voxels(stream: BinaryIO, head: _Head, path: Path) -> NDArray[Any]:

@@ -31,6 +31,10 @@ _SPACES = {
 
 _MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "")
 
+# what the library raises over a header or data that break the format
+_HEADER_ERRORS = (nrrd.NRRDError, ValueError, KeyError, IndexError, TypeError, OverflowError)
+_DATA_ERRORS = (*_HEADER_ERRORS, OSError, EOFError, zlib.error, MemoryError)
+
 _DAMAGED = "Copy the file again from where it was made, with its data file if it has one."
 
 
@@ -105,7 +109,7 @@ def _refuse(rule: str, expected: str, got: str, where: str, do: str = _DAMAGED) 
 def _read_data(fields: Mapping[str, Any], handle: BinaryIO, where: str) -> NDArray[Any]:
     try:
         data: NDArray[Any] = nrrd.read_data(dict(fields), handle, where, index_order="C")
-    except (nrrd.NRRDError, ValueError, OSError, EOFError, zlib.error, MemoryError) as error:
+    except _DATA_ERRORS as error:
         got = str(error).splitlines()[0] if str(error) else "fewer bytes"
         raise _refuse("image file is damaged or truncated", "every voxel of the header's sizes", got, where) from error
     return data
@@ -118,10 +122,14 @@ def _read_fields(handle: BinaryIO, where: str) -> dict[str, Any]:
         got = f"magic {magic!r}" if magic else "an empty file"
         raise _refuse("file is not NRRD", "NRRD at its start", got, where, "Check the file name and its ending.")
     try:
-        return dict(nrrd.read_header(handle))
-    except (nrrd.NRRDError, ValueError, KeyError, IndexError, TypeError) as error:
+        fields = dict(nrrd.read_header(handle))
+    except _HEADER_ERRORS as error:
         got = str(error).splitlines()[0] if str(error) else "something else"
         raise _refuse("NRRD header is not valid", "fields as the format defines them", got, where) from error
+    missing = [name for name in ("type", "dimension", "sizes", "encoding") if name not in fields]
+    if missing:
+        raise _refuse("NRRD header is not valid", ", ".join(missing), "no such field", where)
+    return fields
 
 
 def _place(fields: Mapping[str, Any], where: str) -> tuple[Grid, int | None, tuple[str, ...]]:
@@ -143,7 +151,10 @@ def _place(fields: Mapping[str, Any], where: str) -> tuple[Grid, int | None, tup
         )  # fmt: skip
     matrix = np.eye(4)
     matrix[:3, :3] = directions[spatial[::-1]].T
-    matrix[:3, 3] = np.asarray(fields.get("space origin", np.zeros(3)), dtype=np.float64)
+    origin = np.asarray(fields.get("space origin", np.zeros(3)), dtype=np.float64)
+    if origin.shape != (3,):
+        raise _refuse("NRRD header is not valid", "a space origin of 3 numbers", str(origin.tolist()), where)
+    matrix[:3, 3] = origin
     name = str(fields.get("space", "left-posterior-superior")).lower()
     matrix[:3] *= np.array(_SPACES[name])[:, np.newaxis]
     grid = stored_grid([sizes[axis] for axis in spatial[::-1]], matrix, where)

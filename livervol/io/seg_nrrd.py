@@ -174,8 +174,8 @@ def _extent_xyz(labels: NDArray[Any], value: int) -> list[int]:
 
 
 def is_seg_nrrd(path: str | Path) -> bool:
-    """True when an NRRD file's header names segments, whatever the file is called."""
-    return bool(_segment_numbers(read_nrrd_fields(path)))
+    """True when an NRRD file's header speaks of segments, whatever the file is called."""
+    return _speaks_of_segments(read_nrrd_fields(path))
 
 
 def read_seg_nrrd(path: str | Path, layer: int | None = None) -> Segmentation:
@@ -242,6 +242,10 @@ def read_seg_nrrd_layers(path: str | Path) -> list[Segmentation]:
     return result
 
 
+def _speaks_of_segments(fields: Mapping[str, Any]) -> bool:
+    return any(key.startswith("Segmentation_") for key in fields) or bool(_segment_numbers(fields))
+
+
 def _segment_numbers(fields: Mapping[str, Any]) -> list[int]:
     found = (re.fullmatch(r"Segment(\d+)_ID", key) for key in fields)
     return sorted(int(match.group(1)) for match in found if match)
@@ -259,7 +263,7 @@ def _segments(found: Nrrd) -> list[_Segment]:
         segments.append(
             _Segment(re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], name), int(value), int(layer))
         )
-    if not segments:
+    if not _speaks_of_segments(found.fields):
         raise _invalid("at least one segment (Segment0_ID)", "none", found.where)
     return segments
 

@@ -54,9 +54,20 @@ class _Range:
 
 
 def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid:
-    """``Grid.from_matrix`` whose refusal names the file."""
+    """``Grid.from_matrix`` whose refusals name the file and what to do."""
+    values = np.asarray(matrix, dtype=np.float64)
+    spacing = np.linalg.norm(values[:3, :3], axis=0)
+    rule, expected, got = "", "", ""
+    if not np.isfinite(values).all():
+        rule, expected, got = "image geometry is not finite", "finite numbers", "NaN or infinity"
+    elif (spacing <= 0).any():
+        rule, expected = "voxel spacing is zero", "spacing above 0 mm on every axis"
+        got = "x".join(f"{s:g}" for s in spacing) + " mm"
+    if rule:
+        do = "Export the image again with its geometry."
+        raise GridError(refusal(rule, expected=expected, got=got, where=where, do=do))
     try:
-        return Grid.from_matrix(shape_zyx, matrix)
+        return Grid.from_matrix(shape_zyx, values)
     except GridError as error:
         raise GridError(f"{where}: {error}") from error
 
