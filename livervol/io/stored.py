@@ -192,12 +192,21 @@ def to_segmentation(stored: Stored, names: Mapping[int, str] | None, made_by: st
         _refuse_labels(stored, "label overflow", f"values 0 to {_LABEL_HIGH}", f"{found.high:g}")
     labels = _filled(stored, np.uint8 if found.high <= 255 else np.uint16, rounded=True)
     if names is None:
-        names = {int(v): f"label {v}" for v in np.flatnonzero(np.bincount(labels.ravel())) if v}
+        names = {value: f"label {value}" for value in _values_present(labels)}
     order = stored.grid.canonical_order()
     try:
         return Segmentation(order.apply(labels), stored.grid.reordered(order), names, made_by)
     except LivervolError as error:
         raise ScanError(f"{stored.where}: {error}") from error
+
+
+def _values_present(labels: NDArray[Any]) -> list[int]:
+    present = np.zeros(_LABEL_HIGH + 1, bool)
+    for slab in labels:
+        # counting widens to eight bytes a voxel; most voxels are background and are left out first
+        counts = np.bincount(slab[slab != 0])
+        present[: len(counts)] |= counts > 0
+    return [int(value) for value in np.flatnonzero(present)]
 
 
 def _first_fraction(stored: Stored) -> str:
