@@ -77,11 +77,29 @@ def _files(path: Path) -> Iterable[Path]:
                 do="Check the path.",
             )
         )
-    found = []
-    for folder, subfolders, names in os.walk(path):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        found += [Path(folder, name) for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"]
-    return sorted(found)
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(path, onerror=_refuse_folder, followlinks=True):
+        # a link may lead back up
+        again = os.path.realpath(folder) in seen
+        seen.add(os.path.realpath(folder))
+        subfolders[:] = [] if again else [name for name in subfolders if not name.startswith(".")]
+        kept = [] if again else [name for name in names if not name.startswith(".") and name.upper() != "DICOMDIR"]
+        found += [Path(folder, name) for name in kept]
+    # pipes and devices would wait for ever; a dangling link is a file that is missing
+    return sorted(file for file in found if file.is_file() or file.is_symlink())
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise ScanError(
+        refusal(
+            "folder cannot be searched",
+            expected="a folder that may be read",
+            got=error.strerror or "an operating system error",
+            where=str(error.filename),
+            do="Ask for read permission.",
+        )
+    ) from error
 
 
 def _survey(path: Path) -> _Survey:

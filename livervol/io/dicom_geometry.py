@@ -169,13 +169,12 @@ def _check_repeats(ordered: Sequence[Slice], along: Vector) -> None:
     if not len(twice):
         return
     first = int(twice[0])
+    positions = len(along) - len(twice)
     raise ScanError(
         refusal(
             "slice position is not unique",
             expected="one slice at each position",
-            got=f"{len(twice) + 1} slices on {len(along) - len(twice)} positions"
-            if len(twice) > len(along) // 2
-            else f"{len(twice)} repeated",
+            got=f"{len(along)} slices at {positions} position{'' if positions == 1 else 's'}",
             where=where(
                 ordered,
                 extra=f"slices {first + 1} and {first + 2}: {named(ordered[first])} and {named(ordered[first + 1])}",

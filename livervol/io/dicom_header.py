@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from livervol.errors import ScanError, refusal
-from livervol.io.dicom_kind import DIRECTORY_CLASS, integer, kind_of, number, numbers, text
+from livervol.io.dicom_kind import DIRECTORY_CLASS, first_group, integer, kind_of, number, numbers, text
 from livervol.io.dicom_mr import mr_sequence
 
 __all__ = ["DAMAGE", "DicomFile", "Slice", "read_file", "series_label"]
@@ -48,7 +49,7 @@ _TAGS = [
     "DiffusionBValue", "DiffusionGradientOrientation", "TriggerTime", "ScanningSequence", "SequenceName",
     "PulseSequenceName", "EchoPulseSequence", "AcquisitionContrast", "ConvolutionKernel", "SliceThickness", "KVP",
     "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
-    "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "Rows", "Columns", "NumberOfFrames",
+    "RescaleIntercept", "RescaleType", "Rows", "Columns", "NumberOfFrames",
     "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "LossyImageCompression", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "PixelData",
@@ -57,6 +58,9 @@ _TAGS = [
 
 #: Values longer than this stay on the disk while headers are read.
 _DEFER_BYTES = 1 << 16
+
+_UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,12 @@ def _parse(path: Path) -> Dataset | None:
             header = dcmread(path, specific_tags=_TAGS)
     except InvalidDicomError:
         return None
+    if len(header):
+        # the parser takes what is left of the file as the value of the last element, however short
+        last: Any = header.get_item(max(header.keys()), keep_deferred=True)
+        whole = last.tag == _PIXEL_DATA or not isinstance(last, RawDataElement) or last.value is None
+        if not whole and len(last.value) < last.length != _UNDEFINED:
+            raise _damaged(path, "one that ends inside its header")
     return header
 
 
@@ -161,6 +171,8 @@ def _hints(header: Dataset) -> dict[str, str]:
         "image_type": "ImageType",
     }
     hints = {name: text(header, keyword) for name, keyword in names.items()}
+    if not hints["slice_thickness_mm"]:
+        hints["slice_thickness_mm"] = text(first_group(header, "PixelMeasuresSequence"), "SliceThickness")
     if not hints["acquisition_time"]:
         hints["acquisition_time"] = text(header, "AcquisitionDateTime")[8:]
     return {name: value for name, value in hints.items() if value}
@@ -189,7 +201,7 @@ def _image_file(header: Dataset, path: Path, kind: str, modality: str) -> DicomF
     if "PixelData" in header:
         element: Any = header.get_item("PixelData", keep_deferred=True)
         pixel_bytes = element.length
-        if element.length != 0xFFFFFFFF and syntax != _DEFLATED:
+        if element.length != _UNDEFINED and syntax != _DEFLATED:
             pixel_at = element.value_tell
     return DicomFile(
         path=path,
@@ -315,11 +327,13 @@ def read_file(path: Path) -> tuple[DicomFile, list[Slice]] | None:
             if text(header.file_meta, "MediaStorageSOPClassUID") == DIRECTORY_CLASS:
                 return DicomFile(path=path, kind="directory", modality=""), []
             if not text(header, "SOPClassUID") and not text(header, "Modality"):
-                raise _damaged(path, "a header that ends before it says what the file is")
+                raise _damaged(path, "one that ends too early or begins wrongly")
             kind, modality = kind_of(header)
             file = _image_file(header, path, kind, modality)
             if kind != "image":
                 return file, []
+            if not file.series_uid:
+                raise _damaged(path, "an image that names no series")
             enhanced = file.frames != 1 or "PerFrameFunctionalGroupsSequence" in header
             return file, _frames(header, file) if enhanced else [_single(header, file)]
     except ScanError:

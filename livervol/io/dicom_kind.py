@@ -7,7 +7,7 @@ import math
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-__all__ = ["DIRECTORY_CLASS", "integer", "kind_of", "number", "numbers", "text"]
+__all__ = ["DIRECTORY_CLASS", "first_group", "integer", "kind_of", "number", "numbers", "text"]
 
 _CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
 _MR_CLASSES = {"1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"}
@@ -49,7 +49,7 @@ _CAPTURE_WORDS = {
     "VOLREND",
 }
 
-#: RescaleType of pixel values that are not attenuation: iodine, effective atomic number, electron density.
+#: RescaleType of attenuation; iodine, effective atomic number or electron density call themselves something else.
 _HU_TYPES = {"", "HU", "US", "HU_MOD"}
 
 
@@ -86,6 +86,17 @@ def integer(header: Dataset, name: str, default: int = 0) -> int:
     return default if value is None or not math.isfinite(value) else int(value)
 
 
+def first_group(header: Dataset, sequence: str) -> Dataset:
+    """The first frame's functional group of that name, shared or per frame; empty when there is none."""
+    for outer in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        groups = header.get(outer)
+        items = groups[0].get(sequence) if groups else None
+        if items:
+            found: Dataset = items[0]
+            return found
+    return Dataset()
+
+
 def kind_of(header: Dataset) -> tuple[str, str]:
     """(kind, modality) of a file: image, localizer, capture, map (CT that is not in HU), companion or other."""
     sop_class, modality = text(header, "SOPClassUID"), text(header, "Modality").upper()
@@ -104,6 +115,8 @@ def kind_of(header: Dataset) -> tuple[str, str]:
         return "capture", modality
     if text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         return "capture", modality
-    if modality == "CT" and text(header, "RescaleType").upper() not in _HU_TYPES:
+    rescale = first_group(header, "PixelValueTransformationSequence")
+    unit = text(header, "RescaleType") or text(rescale, "RescaleType")
+    if modality == "CT" and unit.upper() not in _HU_TYPES:
         return "map", modality
     return "image", modality

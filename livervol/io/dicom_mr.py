@@ -6,6 +6,8 @@ import re
 
 from pydicom.dataset import Dataset
 
+from livervol.io.dicom_kind import first_group
+
 __all__ = ["mr_sequence"]
 
 #: Echo times in ms. Spin echoes of the abdomen are T2-weighted from about 60 ms on (fast spin echo 70-100, single
@@ -36,17 +38,6 @@ def _float(header: Dataset, name: str) -> float | None:
     return None if value is None or value == "" else float(value)
 
 
-def _first(header: Dataset, sequence: str) -> Dataset:
-    """The first frame's functional group of that name, shared or per frame; empty when there is none."""
-    for outer in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        groups = header.get(outer)
-        items = groups[0].get(sequence) if groups else None
-        if items:
-            found: Dataset = items[0]
-            return found
-    return Dataset()
-
-
 def _by_timing(techniques: set[str], echo: float, repetition: float | None) -> str:
     if "EP" in techniques:
         return "other"
@@ -72,19 +63,19 @@ def mr_sequence(header: Dataset) -> str:
     name = _words(header, "SequenceName", "PulseSequenceName")
     if _DERIVED.search(description):
         return "other"
-    b_value = _float(header, "DiffusionBValue") or _float(_first(header, "MRDiffusionSequence"), "DiffusionBValue")
+    b_value = _float(header, "DiffusionBValue") or _float(first_group(header, "MRDiffusionSequence"), "DiffusionBValue")
     if (b_value or 0) > 0 or _DIFFUSION.search(description) or "ep b" in name:
         return "DWI"
     contrast = _words(header, "AcquisitionContrast") or _words(
-        _first(header, "MRImageFrameTypeSequence"), "AcquisitionContrast"
+        first_group(header, "MRImageFrameTypeSequence"), "AcquisitionContrast"
     )
     if contrast in ("t1", "t2", "diffusion"):
         return "DWI" if contrast == "diffusion" else contrast.upper()
     if _BALANCED.search(description) or _BALANCED.search(name):
         return "other"
-    echo = _float(header, "EchoTime") or _float(_first(header, "MREchoSequence"), "EffectiveEchoTime")
+    echo = _float(header, "EchoTime") or _float(first_group(header, "MREchoSequence"), "EffectiveEchoTime")
     repetition = _float(header, "RepetitionTime") or _float(
-        _first(header, "MRTimingAndRelatedParametersSequence"), "RepetitionTime"
+        first_group(header, "MRTimingAndRelatedParametersSequence"), "RepetitionTime"
     )
     techniques = set(re.findall("[A-Z]+", str(header.get("ScanningSequence") or "")))
     techniques |= _ENHANCED_TECHNIQUES.get(str(header.get("EchoPulseSequence") or ""), set())

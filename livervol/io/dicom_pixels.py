@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
@@ -110,7 +111,9 @@ def _decoded(piece: Slice) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values: NDArray[Any] = pixel_array(file.path, raw=True)
+            # a deflated file has to be inflated as a whole before its pixels can be found
+            source: Any = dcmread(file.path) if UID(file.syntax).is_deflated else file.path
+            values: NDArray[Any] = pixel_array(source, raw=True)
     except (*DAMAGE, OSError) as error:
         name = UID(file.syntax).name
         raise _refuse(
