@@ -174,7 +174,8 @@ def _parse(header: Any, n_header: int, where: str) -> _Head:
     code = int(header["xyzt_units"]) & 0x07
     if code not in _MM_PER_UNIT:
         raise _refuse("NIfTI header is not valid", "spatial unit 0 to 3", f"unit code {code}", where)
-    matrix, warnings = _place(header, shape, np.diag([_MM_PER_UNIT[code]] * 3 + [1.0]))
+    with np.errstate(invalid="ignore", over="ignore"):  # whatever is not finite is refused below
+        matrix, warnings = _place(header, shape, np.diag([_MM_PER_UNIT[code]] * 3 + [1.0]))
     grid = stored_grid(shape, _lps_matrix(matrix), where)
     return _Head(shape, dtype, int(offset), slope, float(intercept or 0.0), grid, warnings)
 
@@ -220,6 +221,8 @@ def _qform(header: Any, to_mm: NDArray[np.float64]) -> NDArray[np.float64] | Non
     numbers = [float(header[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
     if not np.isfinite([*numbers, *header["pixdim"][:4]]).all():
         return None
+    if header["pixdim"][0] == 0:  # the format reads this as 1: a right-handed grid
+        header["pixdim"][0] = 1
     try:
         matrix: NDArray[np.float64] = to_mm @ np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):

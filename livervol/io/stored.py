@@ -75,7 +75,8 @@ def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid
 def _values(slab: NDArray[Any], stored: Stored) -> NDArray[Any]:
     if stored.slope is None:
         return slab
-    return slab.astype(np.float64) * stored.slope + stored.intercept
+    with np.errstate(invalid="ignore", over="ignore"):  # the survey refuses what is not finite
+        return slab.astype(np.float64) * stored.slope + stored.intercept
 
 
 def _survey(stored: Stored) -> _Range:

@@ -184,6 +184,16 @@ def test_qform_alone(tmp_path, order, flips):
     assert np.allclose(mark_by_nibabel(path)[1], mark_by_ours(path)[1], atol=1e-4)
 
 
+def test_qform_without_a_handedness_is_right_handed(tmp_path):
+    grid = stored_grid_of((0, 1, 2), (1, 1, 1))
+    path = forms(tmp_path / "a.nii", qform=ras_affine(grid), qform_code=1)
+    content = bytearray(path.read_bytes())
+    assert content[76:80] == np.float32(1).tobytes()  # pixdim[0]
+    content[76:80] = bytes(4)
+    path.write_bytes(content)
+    assert read_nifti_grid(path).matches(grid, 1e-3)
+
+
 def test_no_orientation_is_said(tmp_path):
     path = write_nifti(tmp_path / "a.nii", some_voxels(), edit=lambda header: header.__setitem__("sform_code", 0))
     scan = read_nifti(path, modality="CT")
