@@ -20,6 +20,7 @@ __all__ = [
     "Line",
     "Measurement",
     "Response",
+    "ResponseRow",
     "Visit",
 ]
 
@@ -53,10 +54,17 @@ STATES = (
 )
 
 
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+
+
 def _one_of(value: str, allowed: tuple[str, ...], what: str, where: str = "") -> None:
     if value not in allowed:
         shown = ", ".join(a or "(empty)" for a in allowed)
         raise CriteriaError(refusal(f"{what} is not known", expected=f"one of {shown}", got=repr(value), where=where))
+
+
+def _frozen(attributes: Mapping[str, str]) -> Mapping[str, str]:
+    return attributes if attributes is _NO_ATTRIBUTES else MappingProxyType(dict(attributes))
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class Line:
     plane_index: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One number: finite ``value`` in ``unit``, or None with the ``reason`` it is absent.
 
@@ -132,20 +140,29 @@ class Lesion:
     node: bool = False
     state: str = "measured"
     measurements: tuple[Measurement, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES)
 
     def __post_init__(self) -> None:
-        where = f"lesion {self.number}"
         if self.number < 1:
             raise CriteriaError(refusal("lesion number", expected="1 or more", got=str(self.number)))
-        _one_of(self.role, ROLES, "role", where)
-        _one_of(self.site, SITES, "site", where)
-        _one_of(self.state, STATES, "state", where)
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        if not (self.role in ROLES and self.site in SITES and self.state in STATES):
+            where = f"lesion {self.number}"
+            _one_of(self.role, ROLES, "role", where)
+            _one_of(self.site, SITES, "site", where)
+            _one_of(self.state, STATES, "state", where)
+        object.__setattr__(self, "attributes", _frozen(self.attributes))
+
+    def __reduce__(self) -> tuple[type[Lesion], tuple[object, ...]]:
+        # a read-only mapping cannot be pickled as it is
+        plain = dict(self.attributes)
+        return Lesion, (self.number, self.role, self.site, self.node, self.state, self.measurements, plain)
 
     def get(self, name: str) -> Measurement | None:
         """The measurement of that name, or None when it was never taken."""
-        return next((m for m in self.measurements if m.name == name), None)
+        for measurement in self.measurements:
+            if measurement.name == name:
+                return measurement
+        return None
 
     def value(self, name: str) -> float | None:
         """The value of that name, or None when absent."""
@@ -163,18 +180,34 @@ class Visit:
     is_baseline: bool = False
     lesions: tuple[Lesion, ...] = ()
     measurements: tuple[Measurement, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, str] = field(default_factory=lambda: _NO_ATTRIBUTES)
 
     def __post_init__(self) -> None:
         numbers = [lesion.number for lesion in self.lesions]
-        twice = sorted({n for n in numbers if numbers.count(n) > 1})
-        if twice:
+        if len(set(numbers)) < len(numbers):
+            twice = sorted({n for n in numbers if numbers.count(n) > 1})
             raise CriteriaError(
                 refusal(
                     "lesion listed twice", expected="each lesion once", got=str(twice), where=f"visit {self.number}"
                 )
             )
-        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+        object.__setattr__(self, "attributes", _frozen(self.attributes))
+
+    def __reduce__(self) -> tuple[type[Visit], tuple[object, ...]]:
+        plain = dict(self.attributes)
+        return Visit, (
+            self.number,
+            self.date,
+            self.reader,
+            self.is_baseline,
+            self.lesions,
+            self.measurements,
+            plain,
+        )
+
+    def value(self, name: str) -> float | None:
+        """The value of the visit's own measurement of that name (for example ``sum_mm``), or None when absent."""
+        return next((m.value for m in self.measurements if m.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -194,4 +227,30 @@ class Response:
 
     category: str
     criterion: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRow:
+    """One visit's response under one criterion; ``overall`` is empty at and before baseline.
+
+    The sums are in the criterion's unit (mm; mm2 for products, ml for volumes: ``reasons`` say which); None where a sum
+    is incomplete or a percentage undefined. ``new_lesion`` is no, equivocal or yes. ``reasons`` name rule, numbers and
+    visit.
+    """
+
+    patient: str
+    reader: str
+    visit: int
+    date: str
+    criterion: str
+    target: str = ""
+    non_target: str = ""
+    new_lesion: str = "no"
+    overall: str = ""
+    sum_mm: float | None = None
+    baseline_sum_mm: float | None = None
+    nadir_sum_mm: float | None = None
+    change_from_baseline_percent: float | None = None
+    change_from_nadir_percent: float | None = None
     reasons: tuple[str, ...] = ()
