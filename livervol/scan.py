@@ -166,11 +166,11 @@ class Segmentation:
 
 
 def _values_present(labels: NDArray[Any]) -> set[int]:
-    # slab by slab: bincount widens its input to eight bytes a voxel
-    counts = np.zeros(int(labels.max()) + 1 if labels.size else 1, dtype=np.int64)
+    # slab by slab and foreground only: bincount widens its input to eight bytes a voxel
+    found: set[int] = set()
     for slab in labels:
-        counts += np.bincount(slab.ravel(), minlength=len(counts))
-    return {int(v) for v in np.flatnonzero(counts)}
+        found.update(np.flatnonzero(np.bincount(slab[slab != 0])).tolist())
+    return found
 
 
 def _resample(voxels: NDArray[Any], source: Grid, target: Grid, *, linear: bool, outside: float) -> NDArray[Any]:

@@ -14,14 +14,23 @@ __all__ = ["VERBS", "Verb", "main"]
 
 
 class Verb(NamedTuple):
-    """A verb's module in this package and its one-line help; the module holds a typer ``app``."""
+    """A verb's module in this package, its one-line help, and the name of the typer app in that module."""
 
     module: str
     help: str
+    app: str = "app"
 
 
 #: The one table of verbs.
-VERBS: dict[str, Verb] = {}
+VERBS: dict[str, Verb] = {
+    "demo": Verb("demo", "the whole job on the sample course: three visits, then the response"),
+    "run": Verb("visit", "segment, measure and report one visit", "run_app"),
+    "measure": Verb("visit", "measure masks that already exist", "measure_app"),
+    "respond": Verb("respond", "responses per patient, reader and visit from a table"),
+    "export": Verb("export", "masks as NIfTI or 3D Slicer .seg.nrrd"),
+    "view": Verb("view", "open a visit in napari"),
+    "models": Verb("models", "released models: list, verify"),
+}
 
 EXIT_REFUSED = 2
 
@@ -56,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         print(f"unknown verb: expected one of {', '.join(VERBS)}, got {name!r}. See livervol --help.", file=sys.stderr)
         return EXIT_REFUSED
-    app = import_module(f"livervol.cli.{VERBS[name].module}").app
+    app = getattr(import_module(f"livervol.cli.{VERBS[name].module}"), VERBS[name].app)
     try:
         code = app(args=words[1:], prog_name=f"livervol {name}", standalone_mode=True)
     except LivervolError as error:

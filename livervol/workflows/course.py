@@ -1,0 +1,134 @@
+"""A course of visits: each run and reported, lesions numbered through, then the response at every visit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from livervol import __version__
+from livervol.assets import sample_scans_folder
+from livervol.files import atomic_folder, write_text
+from livervol.io.tables import SCHEMA_VERSION
+from livervol.records import Course, Lesion, ResponseRow, Visit
+from livervol.response import assess, rules
+from livervol.response.targets import Proposal, propose_targets, roles_applied
+from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit
+
+__all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
+
+#: The criteria a course is assessed by, each with the targets it proposes itself.
+CRITERIA = ("mrecist", "recist11")
+
+
+@dataclass(frozen=True, eq=False)
+class CourseOutput:
+    """What a course run wrote: the folder, course.json's document and each visit's output."""
+
+    folder: Path
+    document: Mapping[str, Any]
+    visits: tuple[VisitOutput, ...]
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def run_course(
+    subject: str,
+    visits: Sequence[Sequence[str | Path]],
+    out: str | Path,
+    *,
+    settings: VisitSettings | None = None,
+    progress: Progress = _silent,
+) -> CourseOutput:
+    """Run the visits in order into ``out/visit_1`` ..., keep lesion numbers, and write ``out/course.json``.
+
+    ``visits`` are INPUT words per visit, the first being the baseline; ``subject`` is a pseudonym.
+    """
+    settings = settings or VisitSettings()
+    outputs: list[VisitOutput] = []
+    with atomic_folder(out, overwrite=settings.overwrite) as folder:
+        for number, words in enumerate(visits, 1):
+
+            def step(text: str, number: int = number) -> None:
+                progress(f"visit {number} of {len(visits)}: {text}")
+
+            outputs.append(
+                run_visit(
+                    words,
+                    folder / f"visit_{number}",
+                    settings=replace(settings, overwrite=False),
+                    previous=outputs[-1] if outputs else None,
+                    progress=step,
+                )
+            )
+        progress("assessing the response")
+        document = _document(course_of(subject, outputs), outputs)
+        write_text(folder / "course.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return CourseOutput(Path(out), document, tuple(outputs))
+
+
+def course_of(subject: str, outputs: Sequence[VisitOutput]) -> Course:
+    """The visits' numbers as a Course; a lesion seen before and not found now is listed as absent."""
+    visits: list[Visit] = []
+    known: dict[int, Lesion] = {}
+    for number, output in enumerate(outputs, 1):
+        lesions = {lesion.number: lesion for lesion in output.measured.lesions}
+        for earlier in known.values():
+            if earlier.number not in lesions:
+                lesions[earlier.number] = Lesion(earlier.number, site=earlier.site, node=earlier.node, state="absent")
+        known.update(lesions)
+        attributes = {
+            "slice_thickness_mm": f"{output.masks['liver'].grid.spacing_mm[0]:.2f}",
+            "mrecist_evaluable": "yes" if output.document["mrecist_evaluable"] else "no",
+        }
+        visits.append(
+            Visit(
+                number,
+                output.date,
+                reader="livervol",
+                is_baseline=number == 1,
+                lesions=tuple(lesions[n] for n in sorted(lesions)),
+                measurements=output.measured.measurements,
+                attributes=attributes,
+            )
+        )
+    return Course(subject, tuple(visits))
+
+
+def _row(row: ResponseRow) -> dict[str, Any]:
+    entry = dataclasses.asdict(row)
+    entry["reasons"] = list(row.reasons)
+    return entry
+
+
+def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    targets: dict[str, list[dict[str, Any]]] = {}
+    for criterion in CRITERIA:
+        proposals: tuple[Proposal, ...] = propose_targets(course.visits[0], rules(criterion))
+        targets[criterion] = [dataclasses.asdict(proposal) for proposal in proposals]
+        rows += [_row(row) for row in assess(roles_applied(course, proposals), criterion)]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "subject": course.subject,
+        "visits": [
+            {"number": visit.number, "date": visit.date, "folder": f"visit_{visit.number}"} for visit in course.visits
+        ],
+        "proposed_roles": targets,
+        "responses": rows,
+        "quality": [f"visit {n}: {w}" for n, output in enumerate(outputs, 1) for w in output.document["quality"]],
+        "provenance": {"program": "livervol", "version": __version__},
+    }
+
+
+def run_demo(out: str | Path, *, overwrite: bool = False, progress: Progress = _silent) -> CourseOutput:
+    """The whole job on the sample course: three visits segmented, measured and reported, then the response."""
+    course = sample_scans_folder() / "course"
+    folders = sorted(course.glob("visit_*"))
+    settings = VisitSettings(overwrite=overwrite)
+    return run_course("demo", [[folder] for folder in folders], out, settings=settings, progress=progress)
