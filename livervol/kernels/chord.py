@@ -21,57 +21,56 @@ from numba import njit
 
 from livervol.kernels.diameter import CENTRE, MESH, slice_diameters
 
-__all__ = ["longest_chord", "outer_ends", "path_gap", "perpendicular_chord"]
+__all__ = ["longest_chord", "outer_ends", "path_allowed", "perpendicular_chord"]
 
 #: Gaps this much over the limit, in mm, still pass: rounding of equal numbers.
 _SLACK_MM = 1e-9
 
-#: Where along the segments the boxes stand: middle first, it refuses most.
-_STATIONS = np.array([0.5, 0.25, 0.75, 0.375, 0.625, 0.125, 0.875])
+#: Later than any crossing.
+_NEVER = 2**62
+
+#: Stretches of the way in each of which leaving the lesion is looked for.
+_STATIONS = 16
 
 
 @njit(cache=True, nogil=True)
-def path_gap(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, longest_mm):
-    """Longest gap in mm on the path between two viable voxels of a slice; infinite when the path leaves the lesion.
-
-    Gaps over ``longest_mm`` end the walk: the result is then some number over it.
-    """
+def path_allowed(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, limits):
+    """True when the path between two viable voxels of a slice has no gap over the limit and stays in the lesion."""
     dy, dx = abs(y1 - y0), abs(x1 - x0)
     step_y = 1 if y1 >= y0 else -1
     step_x = 1 if x1 >= x0 else -1
     length = 2.0 * math.hypot(dy * hy_mm, dx * hx_mm)
+    limit = min(max(limits[0], limits[1] * length), limits[2]) + _SLACK_MM
+    # face k of an axis is crossed at (2 k + 1) / (2 d) of the way; both axes are counted in parts of 2 dy dx
+    unit_y, unit_x = max(dx, 1), max(dy, 1)
+    next_y = unit_y if dy else _NEVER
+    next_x = unit_x if dx else _NEVER
+    longest = limit * (2 * unit_y * unit_x) / length if length > 0.0 else 0.0
     y, x = y0, x0
-    crossed_y, crossed_x = 0, 0
-    gap_start = -1.0
-    gap = 0.0
-    while crossed_y < dy or crossed_x < dx:
-        # faces are crossed at (2 crossed + 1) / (2 d) of the way; cross-multiplied, a missing axis never comes next
-        next_y = (2 * crossed_y + 1) * dx if crossed_y < dy else 2**62
-        next_x = (2 * crossed_x + 1) * dy if crossed_x < dx else 2**62
-        if next_y <= next_x:
-            part = (2 * crossed_y + 1) / (2.0 * dy)
-        else:
-            part = (2 * crossed_x + 1) / (2.0 * dx)
-        if next_y <= next_x:
+    gap_start = -1
+    left = dy + dx
+    while left > 0:
+        here = min(next_y, next_x)
+        if next_y == here:
             y += step_y
-            crossed_y += 1
-        if next_x <= next_y:
+            next_y += 2 * unit_y
+            left -= 1
+        if next_x == here:
             x += step_x
-            crossed_x += 1
+            next_x += 2 * unit_x
+            left -= 1
         if viable[y, x]:
-            if gap_start >= 0:
-                gap = max(gap, (part - gap_start) * length)
-                gap_start = -1.0
+            if gap_start >= 0 and here - gap_start > longest:
+                return False
+            gap_start = -1
         else:
             if not lesion[y, x]:
-                return math.inf
+                return False
             if gap_start < 0:
-                gap_start = part
-            elif (part - gap_start) * length > longest_mm:
-                return (part - gap_start) * length
-        if gap > longest_mm:
-            return gap
-    return gap
+                gap_start = here
+            elif here - gap_start > longest:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -169,37 +168,49 @@ def _tiles(mask):
 
 
 @njit(cache=True, nogil=True)
-def _empty(table, ylow, yhigh, xlow, xhigh):
-    # no voxel of the mask meets the box; its sides are widened so that a face or corner on a side counts as met
-    y0 = max(math.floor(ylow + 0.5 - 1e-9), 0)
-    y1 = min(math.floor(yhigh + 0.5 + 1e-9) + 1, table.shape[0] - 1)
-    x0 = max(math.floor(xlow + 0.5 - 1e-9), 0)
-    x1 = min(math.floor(xhigh + 0.5 + 1e-9) + 1, table.shape[1] - 1)
+def _side(start, end, step, upper):
+    """One side of the box round stretch k, as ``base + k * slope``; the whole part is the voxel, plus one if upper.
+
+    The side runs from ``start`` to ``end`` in steps of the way; stretch k needs its extreme. Widened by 1e-9 so that
+    a path along a face or through a corner counts as meeting the voxels on both sides.
+    """
+    slope = (end - start) * step
+    if upper:
+        return start + max(slope, 0.0) + 1.5 + 1e-9, slope
+    return start + min(slope, 0.0) + 0.5 - 1e-9, slope
+
+
+@njit(cache=True, nogil=True)
+def _stretch_empty(table, sides, k):
+    # no voxel of the mask meets stretch k of any segment between the two boxes
+    y0 = int(sides[0][0] + k * sides[0][1])
+    y1 = int(sides[1][0] + k * sides[1][1])
+    x0 = int(sides[2][0] + k * sides[2][1])
+    x1 = int(sides[3][0] + k * sides[3][1])
     return table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0] == 0
 
 
 @njit(cache=True, nogil=True)
-def _stretch_empty(table, a, b, t0, t1):
-    # no voxel of the mask meets any segment from box a to box b between the parts t0 and t1 of its way
-    s0, s1 = 1.0 - t0, 1.0 - t1
-    return _empty(
-        table,
-        min(s0 * a[0] + t0 * b[0], s1 * a[0] + t1 * b[0]),
-        max(s0 * a[1] + t0 * b[1], s1 * a[1] + t1 * b[1]),
-        min(s0 * a[2] + t0 * b[2], s1 * a[2] + t1 * b[2]),
-        max(s0 * a[3] + t0 * b[3], s1 * a[3] + t1 * b[3]),
+def _stretches(a, b, step):
+    return (
+        _side(a[0], b[0], step, False),
+        _side(a[1], b[1], step, True),
+        _side(a[2], b[2], step, False),
+        _side(a[3], b[3], step, True),
     )
 
 
 @njit(cache=True, nogil=True)
-def _blocked(a, b, viable_sums, lesion_sums, hy_mm, hx_mm, limits):
+def _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
     """True when every segment between boxes ``a`` and ``b`` provably has too long a gap or leaves the lesion.
 
     The way is cut into stretches; ``in_row`` empty ones after each other are longer than any gap allowed here.
     """
-    for t in _STATIONS:
-        if _stretch_empty(lesion_sums, a, b, t, t):
-            return True
+    if may_leave:
+        sides = _stretches(a, b, 1.0 / _STATIONS)
+        for k in range(_STATIONS):
+            if _stretch_empty(lesion_sums, sides, k):
+                return True
     near_y = max(0, max(a[0] - b[1], b[0] - a[1]))
     near_x = max(0, max(a[2] - b[3], b[2] - a[3]))
     shortest = 2.0 * math.hypot(near_y * hy_mm, near_x * hx_mm)
@@ -209,20 +220,22 @@ def _blocked(a, b, viable_sums, lesion_sums, hy_mm, hx_mm, limits):
     limit = min(max(limits[0], limits[1] * longest), limits[2]) + 1e-6
     if shortest <= limit:
         return False
-    side = 2.0 * max(max(a[1] - a[0], b[1] - b[0]) * hy_mm, max(a[3] - a[2], b[3] - b[2]) * hx_mm)
-    in_row = min(4, 1 + int(limit / (side + 2.0 * min(hy_mm, hx_mm))))
+    tile_mm = 2.0 * max(max(a[1] - a[0], b[1] - b[0]) * hy_mm, max(a[3] - a[2], b[3] - b[2]) * hx_mm)
+    in_row = min(4, 1 + int(limit / (tile_mm + 2.0 * min(hy_mm, hx_mm))))
     step = limit / (shortest * in_row)
     count = int(1.0 / step)
-    seen_full, seen_empty = -1, -1
+    sides = _stretches(a, b, step)
+    seen = -1
     i = in_row - 1
     # as in string search: look at the last stretch of a window first, step a whole window when it is not empty
     while i < count:
         j = i
-        while j > max(seen_full, seen_empty) and _stretch_empty(viable_sums, a, b, j * step, (j + 1) * step):
+        while j > seen and _stretch_empty(viable_sums, sides, j):
             j -= 1
-        if j <= max(seen_full, seen_empty):
+        if j <= seen:
             return True
-        seen_full, seen_empty = j, i if j < i else -1
+        # stretches after j up to i are known to be empty, j is not
+        seen = i if j < i else -1
         i = j + in_row
     return False
 
@@ -245,9 +258,8 @@ def _bound(a, b, hy_mm, hx_mm, convention, uy, ux):
 
 
 @njit(cache=True, nogil=True)
-def _try_pair(a, b, viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends):
+def _try_pair(y0, x0, y1, x1, viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends):
     """The best value after looking at one pair of voxels; ``ends`` is updated in place."""
-    y0, x0, y1, x1 = int(a[0]), int(a[2]), int(b[0]), int(b[2])
     if (y1, x1) < (y0, x0):
         y0, x0, y1, x1 = y1, x1, y0, x0
     dy, dx = y1 - y0, x1 - x0
@@ -262,12 +274,27 @@ def _try_pair(a, b, viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, be
         return best
     if value == best and (y0, x0, y1, x1) >= (ends[0], ends[1], ends[2], ends[3]):
         return best
-    length = 2.0 * math.hypot(dy * hy_mm, dx * hx_mm)
-    limit = min(max(limits[0], limits[1] * length), limits[2]) + _SLACK_MM
-    if path_gap(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, limit) > limit:
+    if not path_allowed(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, limits):
         return best
     ends[0], ends[1], ends[2], ends[3] = y0, x0, y1, x1
     return value
+
+
+@njit(cache=True, nogil=True)
+def _rows_and_columns_whole(mask):
+    # no row or column has a hole in it: a path then rarely leaves the mask
+    for flip in range(2):
+        turned = mask.T if flip else mask
+        for i in range(turned.shape[0]):
+            runs = 0
+            before = False
+            for j in range(turned.shape[1]):
+                if turned[i, j] and not before:
+                    runs += 1
+                before = turned[i, j]
+            if runs > 1:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -275,6 +302,7 @@ def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best
     """Branch and bound in one slice from ``best`` up; returns the new best, ``ends`` (y0, x0, y1, x1) updated."""
     boxes, starts, widths, levels = _tiles(viable)
     viable_sums, lesion_sums = _summed(viable), _summed(lesion)
+    may_leave = not _rows_and_columns_whole(lesion)
     heights = np.empty(levels, np.int64)
     for level in range(levels):
         stop = starts[level + 1] if level + 1 < levels else len(boxes)
@@ -292,13 +320,17 @@ def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best
         if bound < best:
             continue
         la, ia, lb, ib = stack[depth]
-        if la == 0 and lb == 0:
-            best = _try_pair(boxes[ia], boxes[ib], viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends)
+        a, b = boxes[ia], boxes[ib]
+        if _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
             continue
-        if _blocked(boxes[ia], boxes[ib], viable_sums, lesion_sums, hy_mm, hx_mm, limits):
+        if a[0] == a[1] and a[2] == a[3] and b[0] == b[1] and b[2] == b[3]:
+            best = _try_pair(
+                a[0], a[2], b[0], b[2], viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends
+            )
             continue
         same = la == lb and ia == ib
-        if lb > la:
+        single = a[0] == a[1] and a[2] == a[3]
+        if lb > la or single:
             la, ia, lb, ib = lb, ib, la, ia
         counts = (0, 0)
         # split the larger tile, both when it is paired with itself
