@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, join_rows, pack, runs_of_rows
+from livervol.kernels.bits import Runs, as_bytes, join_rows, pack, runs_of_rows
 from livervol.kernels.slabs import over_slabs, slab_edges
 
 __all__ = ["ComponentStats", "component_stats", "keep_largest", "label_components", "remove_small"]
@@ -28,13 +28,6 @@ class ComponentStats(NamedTuple):
         return self.sum_zyx / self.voxels[:, None]
 
 
-class _Runs(NamedTuple):
-    offsets: NDArray[np.int64]
-    starts: NDArray[np.int32]
-    stops: NDArray[np.int32]
-    numbers: NDArray[np.int32]  # the label of each run
-
-
 def label_components(mask: NDArray[Any], connectivity: int = 26) -> tuple[NDArray[np.int32], ComponentStats]:
     """Label number of each voxel (0 background, 1..n in the scan order of each component's first voxel), with statistics.
 
@@ -42,89 +35,88 @@ def label_components(mask: NDArray[Any], connectivity: int = 26) -> tuple[NDArra
     [z, y, x], bool or uint8 with zero as background; other types are compared with zero first. Labels are int32.
     Method: runs of each row joined by union-find (He, Chao & Suzuki 2008, IEEE Trans Image Process 17:749).
     """
-    runs, stats = _join(mask, connectivity)
+    runs, numbers, stats = _join(mask, connectivity)
     labels = np.zeros(mask.shape, np.int32)
-    over_slabs(_write_labels, mask.shape[0], mask.size, labels, *runs)
+    _write(labels, runs, numbers)
     return labels, stats
 
 
 def component_stats(mask: NDArray[Any], connectivity: int = 26) -> ComponentStats:
     """Voxel counts, bounding boxes and index sums of the components of ``label_components``, without the label image."""
-    return _join(mask, connectivity)[1]
+    return _join(mask, connectivity)[2]
 
 
 def keep_largest(mask: NDArray[Any], connectivity: int = 6) -> NDArray[np.uint8]:
     """Mask (0 and 1) of the component with the most voxels; the first in scan order on a tie; empty stays empty."""
-    runs, stats = _join(mask, connectivity)
+    runs, numbers, stats = _join(mask, connectivity)
     keep = np.zeros(stats.voxels.size + 1, np.uint8)
     if stats.voxels.size:
         keep[1 + int(np.argmax(stats.voxels))] = 1
-    return _selected(mask, runs, keep)
+    chosen = np.zeros(mask.shape, np.uint8)
+    _write(chosen, runs, keep[numbers])
+    return chosen
 
 
 def remove_small(mask: NDArray[Any], min_voxels: int, connectivity: int = 6) -> NDArray[np.uint8]:
     """Mask (0 and 1) of the components with at least ``min_voxels`` voxels."""
-    runs, stats = _join(mask, connectivity)
+    runs, numbers, stats = _join(mask, connectivity)
     keep = np.zeros(stats.voxels.size + 1, np.uint8)
     keep[1:] = stats.voxels >= min_voxels
-    return _selected(mask, runs, keep)
-
-
-def _selected(mask: NDArray[Any], runs: _Runs, keep: NDArray[np.uint8]) -> NDArray[np.uint8]:
     chosen = np.zeros(mask.shape, np.uint8)
-    kept = runs._replace(numbers=keep[runs.numbers])
-    over_slabs(_write_labels, mask.shape[0], mask.size, chosen, *kept)
+    _write(chosen, runs, keep[numbers])
     return chosen
 
 
-def _join(mask: NDArray[Any], connectivity: int) -> tuple[_Runs, ComponentStats]:
+def _join(mask: NDArray[Any], connectivity: int) -> tuple[Runs, NDArray[np.int32], ComponentStats]:
+    # the runs of the mask, the label of each run, and the statistics
     if connectivity not in (6, 18, 26):
         raise ValueError(f"connectivity is not a neighbourhood: expected 6, 18 or 26, got {connectivity}.")
     nz, ny, nx = mask.shape
-    offsets, starts, stops = runs_of_rows(pack(as_bytes(mask)), nx)
-    parent = np.arange(starts.size, dtype=np.int32)
-    over_slabs(_join_slab, nz, mask.size, offsets, starts, stops, parent, ny, connectivity)
+    runs = runs_of_rows(pack(as_bytes(mask)), nx)
+    parent = np.arange(runs.starts.size, dtype=np.int32)
+    shared = (parent, runs.rows, runs.tail, runs.offsets, ny, connectivity)
+    over_slabs(_join_slab, nz, mask.size, *shared)
     for z in slab_edges(nz, mask.size)[1:-1]:
-        _join_planes(offsets, starts, stops, parent, ny, connectivity, z)
+        _join_planes(*shared, z)
     count = _number(parent)
-    voxels = np.zeros(count, np.int64)
-    start_zyx = np.zeros((count, 3), np.int64)
-    stop_zyx = np.zeros((count, 3), np.int64)
-    sum_zyx = np.zeros((count, 3), np.int64)
-    _tally(offsets, starts, stops, parent, ny, voxels, start_zyx, stop_zyx, sum_zyx)
-    return _Runs(offsets, starts, stops, parent), ComponentStats(voxels, start_zyx, stop_zyx, sum_zyx)
+    tallies = np.zeros((count, 10), np.int64)
+    _tally(runs.offsets, runs.starts, runs.stops, parent, ny, tallies)
+    stats = ComponentStats(tallies[:, 0], tallies[:, 1:4], tallies[:, 4:7], tallies[:, 7:10])
+    return runs, parent, stats
+
+
+def _write(target: NDArray[Any], runs: Runs, numbers: NDArray[Any]) -> None:
+    over_slabs(_write_runs, target.shape[0], target.size, target, runs.offsets, runs.starts, runs.stops, numbers)
 
 
 @njit(cache=True, nogil=True)
-def _join_planes(offsets, starts, stops, parent, ny, connectivity, z):
+def _join_planes(parent, rows, tail, offsets, ny, connectivity, z):
     # rows of plane z with the rows of plane z - 1
     side = 0 if connectivity == 6 else 1
     corner = 1 if connectivity == 26 else 0
-    for y in range(ny):
-        row = z * ny + y
-        a, b = offsets[row], offsets[row + 1]
-        if a == b:
+    same = np.uint64(0)
+    for row in range(z * ny, (z + 1) * ny):
+        first = offsets[row]
+        if first == offsets[row + 1]:
             continue
-        below = row - ny
-        join_rows(parent, starts, stops, a, b, offsets[below], offsets[below + 1], side)
-        if connectivity > 6:
-            if y > 0:
-                join_rows(parent, starts, stops, a, b, offsets[below - 1], offsets[below], corner)
-            if y < ny - 1:
-                join_rows(parent, starts, stops, a, b, offsets[below + 1], offsets[below + 2], corner)
+        for other in range(row - ny - 1, row - ny + 2):
+            straight = other == row - ny
+            if not straight and (connectivity == 6 or other < (z - 1) * ny or other >= z * ny):
+                continue
+            if offsets[other] < offsets[other + 1]:
+                reach = side if straight else corner
+                join_rows(parent, rows, same, tail, row, first, other, offsets[other], reach)
 
 
 @njit(cache=True, nogil=True)
-def _join_slab(offsets, starts, stops, parent, ny, connectivity, z_start, z_stop):
+def _join_slab(parent, rows, tail, offsets, ny, connectivity, z_start, z_stop):
     side = 0 if connectivity == 6 else 1
     for z in range(z_start, z_stop):
-        for y in range(1, ny):
-            row = z * ny + y
-            a, b = offsets[row], offsets[row + 1]
-            if a < b:
-                join_rows(parent, starts, stops, a, b, offsets[row - 1], offsets[row], side)
+        for row in range(z * ny + 1, (z + 1) * ny):
+            if offsets[row - 1] < offsets[row] < offsets[row + 1]:
+                join_rows(parent, rows, np.uint64(0), tail, row, offsets[row], row - 1, offsets[row - 1], side)
         if z > z_start:
-            _join_planes(offsets, starts, stops, parent, ny, connectivity, z)
+            _join_planes(parent, rows, tail, offsets, ny, connectivity, z)
 
 
 @njit(cache=True, nogil=True)
@@ -141,30 +133,31 @@ def _number(parent):
 
 
 @njit(cache=True, nogil=True)
-def _tally(offsets, starts, stops, numbers, ny, voxels, start_zyx, stop_zyx, sum_zyx):
+def _tally(offsets, starts, stops, numbers, ny, tallies):
+    # each row of tallies: voxels, start zyx, stop zyx, sum zyx, side by side because they are touched together
     for row in range(offsets.size - 1):
         z, y = row // ny, row % ny
         for run in range(offsets[row], offsets[row + 1]):
             k = numbers[run] - 1
             a, b = np.int64(starts[run]), np.int64(stops[run])
             length = b - a
-            if voxels[k] == 0:
-                start_zyx[k, 0], start_zyx[k, 1], start_zyx[k, 2] = z, y, a
+            if tallies[k, 0] == 0:
+                tallies[k, 1], tallies[k, 2], tallies[k, 3] = z, y, a
             else:
-                start_zyx[k, 1] = min(start_zyx[k, 1], y)
-                start_zyx[k, 2] = min(start_zyx[k, 2], a)
-            stop_zyx[k, 0] = z + 1
-            stop_zyx[k, 1] = max(stop_zyx[k, 1], y + 1)
-            stop_zyx[k, 2] = max(stop_zyx[k, 2], b)
-            voxels[k] += length
-            sum_zyx[k, 0] += z * length
-            sum_zyx[k, 1] += y * length
-            sum_zyx[k, 2] += (a + b - 1) * length // 2
+                tallies[k, 2] = min(tallies[k, 2], y)
+                tallies[k, 3] = min(tallies[k, 3], a)
+            tallies[k, 4] = z + 1
+            tallies[k, 5] = max(tallies[k, 5], y + 1)
+            tallies[k, 6] = max(tallies[k, 6], b)
+            tallies[k, 0] += length
+            tallies[k, 7] += z * length
+            tallies[k, 8] += y * length
+            tallies[k, 9] += (a + b - 1) * length // 2
 
 
 @njit(cache=True, nogil=True)
-def _write_labels(labels, offsets, starts, stops, numbers, z_start, z_stop):
-    ny = labels.shape[1]
+def _write_runs(target, offsets, starts, stops, numbers, z_start, z_stop):
+    ny = target.shape[1]
     for z in range(z_start, z_stop):
         for y in range(ny):
             row = z * ny + y
@@ -172,4 +165,4 @@ def _write_labels(labels, offsets, starts, stops, numbers, z_start, z_stop):
                 number = numbers[run]
                 if number != 0:
                     for x in range(starts[run], stops[run]):
-                        labels[z, y, x] = number
+                        target[z, y, x] = number

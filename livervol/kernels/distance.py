@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, bits_box, pack, row_runs
+from livervol.kernels.bits import as_bytes, bits_box, pack, row_runs, tail_bits
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["distance_mm", "distance_squared_mm2", "distance_to"]
@@ -83,7 +83,9 @@ def _squared(bits: NDArray[np.uint64], nx: int, spacing_mm: Spacing) -> NDArray[
     nz, ny, _ = bits.shape
     squared = np.zeros((nz, ny, nx), np.float32)
     dz, dy, dx = (float(s) for s in spacing_mm)
-    over_slabs(_along_x_and_y, nz, squared.size, bits, squared, dx, dy)
+    rows, tail = bits.reshape(nz * ny, -1), tail_bits(nx)
+    over_slabs(_along_x, nz * ny, squared.size, rows, tail, squared.reshape(nz * ny, nx), dx)
+    over_slabs(_along_y, nz, squared.size, bits, squared, dy)
     over_slabs(_along_z, ny, squared.size, bits, squared, dz)
     return squared
 
@@ -98,87 +100,171 @@ def _roots(values, z_start, z_stop):
 
 
 @njit(cache=True, nogil=True)
-def _row_distances(words, row, dx, starts, stops):
+def _along_x(rows, tail, squared, dx, row_start, row_stop):
     # squared distance to the nearest clear bit of the same row; infinite in a row that has none
-    nx = row.size
-    for run in range(row_runs(words, nx, np.uint64(0), starts, stops, 0)):
-        a, b = np.int64(starts[run]), np.int64(stops[run])
-        for x in range(a, b):
-            left = x - a + 1 if a > 0 else nx + 1
-            right = b - x if b < nx else nx + 1
-            steps = min(left, right)
-            row[x] = np.float32((steps * dx) ** 2) if steps <= nx else INFINITE
-
-
-@njit(cache=True, nogil=True)
-def _lowest(plane, line, x0, width, parabola, best):
-    # lowest parabola over one line's block of columns: outwards until the step alone exceeds every value
-    n = plane.shape[0]
-    for i in range(width):
-        best[i] = plane[line, x0 + i]
-    for step in range(1, n):
-        rise = parabola[step]
-        worst = np.float32(0)
-        for i in range(width):
-            worst = max(worst, best[i])
-        if rise >= worst:
-            break
-        before, after = line - step, line + step
-        if before < 0 and after >= n:
-            break
-        if before >= 0:
-            for i in range(width):
-                best[i] = min(best[i], plane[before, x0 + i] + rise)
-        if after < n:
-            for i in range(width):
-                best[i] = min(best[i], plane[after, x0 + i] + rise)
-
-
-@njit(cache=True, nogil=True)
-def _parabola(count, spacing):
-    rise = np.empty(count, np.float32)
-    for step in range(count):
-        rise[step] = (step * spacing) ** 2
-    return rise
-
-
-@njit(cache=True, nogil=True)
-def _along_x_and_y(bits, squared, dx, dy, z_start, z_stop):
-    _, ny, nx = squared.shape
-    rise = _parabola(ny, dy)
+    nx = squared.shape[1]
     starts = np.empty(nx // 2 + 1, np.int32)
     stops = np.empty(nx // 2 + 1, np.int32)
-    plane = np.empty((ny, nx), np.float32)
-    best = np.empty(BLOCK, np.float32)
+    for at in range(row_start, row_stop):
+        row = squared[at]
+        for run in range(row_runs(rows, at, np.uint64(0), tail, starts, stops, 0)):
+            a, b = np.int64(starts[run]), np.int64(stops[run])
+            part = row[a:b]
+            left = 1 if a > 0 else nx + 1
+            right = b - a if b < nx else 2 * nx + 1
+            if a == 0 and b == nx:
+                part[:] = INFINITE
+            else:
+                for i in range(part.size):
+                    steps = min(left + i, right - i) * dx
+                    part[i] = steps * steps
+
+
+@njit(cache=True, nogil=True)
+def _lowest(block, line, low, high, rise, best, bests):
+    # Lowest parabola at one line of a block among the lines from low to high: outwards until the steps alone exceed
+    # every value. ``bests`` is the same memory as ``best`` read as integers, which order as positive floats do and whose
+    # maximum is found in parallel.
+    void = block.shape[0] - 1  # the last line is infinite: it stands for the lines out of range
+    width = block.shape[1]  # always BLOCK; a count unknown to the compiler keeps it from unrolling before vectorising
+    for i in range(width):
+        best[i] = block[line, i]
+    for step in range(max(1, low - line, line - high), max(line - low, high - line) + 1, 2):
+        worst = np.int32(0)
+        for i in range(width):
+            worst = max(worst, bests[i])
+        bests[width] = worst
+        if rise[step] >= best[width]:
+            break
+        a = line - step if line - step >= low else void
+        b = line + step if line + step <= high else void
+        c = line - step - 1 if line - step > low else void
+        d = line + step + 1 if line + step < high else void
+        near, far = rise[step], rise[step + 1]
+        for i in range(width):
+            one = min(block[a, i], block[b, i]) + near
+            two = min(block[c, i], block[d, i]) + far
+            best[i] = min(best[i], min(one, two))
+
+
+@njit(cache=True, nogil=True)
+def _lowest_and_where(block, line, low, high, rise, best, bests, where, idle):
+    # as _lowest; also the first and the last line on which a column's lowest parabola stands
+    void = block.shape[0] - 1
+    width = block.shape[1]
+    for i in range(width):
+        best[i] = block[line, i]
+        where[i] = line
+    for step in range(max(1, low - line, line - high), max(line - low, high - line) + 1):
+        worst = np.int32(0)
+        for i in range(width):
+            worst = max(worst, bests[i])
+        bests[width] = worst
+        if rise[step] >= best[width]:
+            break
+        a = line - step if line - step >= low else void
+        b = line + step if line + step <= high else void
+        near = rise[step]
+        before, after = np.int32(line - step), np.int32(line + step)
+        for i in range(width):
+            one, two = block[a, i] + near, block[b, i] + near
+            nearest = before if one <= two else after
+            least = min(one, two)
+            where[i] = nearest if least < best[i] else where[i]
+            best[i] = min(best[i], least)
+    first, last = np.int32(void), np.int32(-1)
+    for i in range(width):
+        first = min(first, where[i] if idle[i] == 0 else np.int32(void))
+        last = max(last, where[i] if idle[i] == 0 else np.int32(-1))
+    return first, last
+
+
+@njit(cache=True, nogil=True)
+def _along(bits, squared, spacing):
+    """Lowest parabolas along axis 0 of bits (n, words) and squared (n, nx), in place.
+
+    The line on which a column's lowest parabola stands never moves back from one line to the next, so the lines already
+    settled on either side bound the search: first every 2^k-th line, then those halfway, down to every fourth.
+    """
+    n, nx = squared.shape
+    rise = np.empty(n + 2, np.float32)
+    for step in range(n + 2):
+        rise[step] = (step * spacing) * (step * spacing)
+    block = np.empty((n + 1, BLOCK), np.float32)
+    block[n] = INFINITE
+    best = np.empty(BLOCK + 1, np.float32)
+    bests = best.view(np.int32)
+    where = np.empty(BLOCK, np.int32)
+    idle = np.empty(BLOCK, np.int32)
+    first = np.empty(n + 1, np.int64)
+    last = np.empty(n + 1, np.int64)
+    coarsest = 4
+    while coarsest < n:
+        coarsest *= 2
+    for w in range(bits.shape[1]):
+        some = np.uint64(0)
+        for line in range(n):
+            some |= bits[line, w]
+        if some == 0:
+            continue
+        x0 = w * BLOCK
+        width = min(BLOCK, nx - x0)
+        if not _load(squared, x0, width, block, best, idle):
+            continue
+        stride = coarsest
+        while stride >= 4:
+            for line in range(stride % coarsest, n, min(2 * stride, coarsest)):
+                if bits[line, w] == 0:
+                    first[line], last[line] = line, line
+                    continue
+                low = first[line - stride] if line >= stride else 0
+                high = last[line + stride] if line + stride < n else n - 1
+                first[line], last[line] = _lowest_and_where(block, line, low, high, rise, best, bests, where, idle)
+                _store(squared, line, x0, width, best, idle)
+            stride //= 2
+        for line in range(n):
+            if line % 4 and bits[line, w] != 0:
+                right = line - line % 4 + 4
+                high = last[right] if right < n else n - 1
+                _lowest(block, line, first[right - 4], high, rise, best, bests)
+                _store(squared, line, x0, width, best, idle)
+
+
+@njit(cache=True, nogil=True)
+def _load(squared, x0, width, block, least, idle):
+    # one block of columns; those that are infinite throughout stay so and sit idle, as do those past the row's end
+    n = squared.shape[0]
+    least[:] = INFINITE
+    for line in range(n):
+        part = squared[line, x0 : x0 + width]
+        for i in range(width):
+            block[line, i] = part[i]
+            least[i] = min(least[i], part[i])
+    idle[:] = 1
+    some = False
+    for i in range(BLOCK):
+        if least[i] < INFINITE:
+            idle[i] = 0
+            some = True
+        else:
+            block[:n, i] = 0
+    return some
+
+
+@njit(cache=True, nogil=True)
+def _store(squared, line, x0, width, best, idle):
+    part = squared[line, x0 : x0 + width]
+    for i in range(width):
+        part[i] = best[i] if idle[i] == 0 else INFINITE
+
+
+@njit(cache=True, nogil=True)
+def _along_y(bits, squared, dy, z_start, z_stop):
     for z in range(z_start, z_stop):
-        plane[:] = 0
-        for y in range(ny):
-            _row_distances(bits[z, y], plane[y], dx, starts, stops)
-        for y in range(ny):
-            for w in range(bits.shape[2]):
-                if bits[z, y, w] != 0:
-                    x0 = w * BLOCK
-                    width = min(BLOCK, nx - x0)
-                    _lowest(plane, y, x0, width, rise, best)
-                    for i in range(width):
-                        squared[z, y, x0 + i] = best[i]
+        _along(bits[z], squared[z], dy)
 
 
 @njit(cache=True, nogil=True)
 def _along_z(bits, squared, dz, y_start, y_stop):
-    nz, _, nx = squared.shape
-    rise = _parabola(nz, dz)
-    plane = np.empty((nz, BLOCK), np.float32)
-    best = np.empty(BLOCK, np.float32)
     for y in range(y_start, y_stop):
-        for w in range(bits.shape[2]):
-            x0 = w * BLOCK
-            width = min(BLOCK, nx - x0)
-            for z in range(nz):
-                for i in range(width):
-                    plane[z, i] = squared[z, y, x0 + i]
-            for z in range(nz):
-                if bits[z, y, w] != 0:
-                    _lowest(plane, z, 0, width, rise, best)
-                    for i in range(width):
-                        squared[z, y, x0 + i] = best[i]
+        _along(bits[:, y], squared[:, y], dz)

@@ -38,9 +38,9 @@ def _filled(mask: NDArray[Any], max_voxels: int | None, flat: bool) -> NDArray[n
     over_slabs(_copy, source.shape[0], source.size, source, filled)
     # a hole has mask on every side of it, so only the mask's box matters, and the box's border reaches the array's
     inner = np.ascontiguousarray(bits[z0:z1, y0:y1])
-    offsets, starts, stops = runs_of_rows(inner, nx, background=True)
+    runs = runs_of_rows(inner, nx, background=True)
     limit = source.size if max_voxels is None else int(max_voxels)
-    _fill(filled[z0:z1, y0:y1], offsets, starts, stops, limit, flat)
+    _fill(filled[z0:z1, y0:y1], *runs, limit, flat)
     return filled
 
 
@@ -53,17 +53,16 @@ def _copy(source, target, z_start, z_stop):
 
 
 @njit(cache=True, nogil=True)
-def _fill(mask, offsets, starts, stops, limit, flat):
+def _fill(mask, rows, flip, tail, offsets, starts, stops, limit, flat):
     nz, ny, nx = mask.shape
     parent = np.arange(starts.size)
     for z in range(nz):
         for y in range(ny):
             row = z * ny + y
-            a, b = offsets[row], offsets[row + 1]
             if y > 0:
-                join_rows(parent, starts, stops, a, b, offsets[row - 1], offsets[row], 0)
+                join_rows(parent, rows, flip, tail, row, offsets[row], row - 1, offsets[row - 1], 0)
             if z > 0 and not flat:
-                join_rows(parent, starts, stops, a, b, offsets[row - ny], offsets[row - ny + 1], 0)
+                join_rows(parent, rows, flip, tail, row, offsets[row], row - ny, offsets[row - ny], 0)
     sizes = np.zeros(starts.size, np.int64)
     for z in range(nz):
         for y in range(ny):

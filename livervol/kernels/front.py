@@ -34,10 +34,10 @@ def grow_region(
     over_slabs(_threshold, nz, source.size, source, float(low), float(high), words)
     if barrier is not None:
         words &= ~pack(as_bytes(barrier))
-    offsets, starts, stops = runs_of_rows(words, nx)
+    runs = runs_of_rows(words, nx)
     region = np.zeros(source.shape, np.uint8)
-    reached = _reached(offsets, starts, stops, pack(as_bytes(seeds)) & words)
-    over_slabs(_write_runs, nz, source.size, offsets, starts, stops, reached, region)
+    reached = _reached(runs.rows, runs.tail, runs.offsets, runs.starts, runs.stops, pack(as_bytes(seeds)) & words)
+    over_slabs(_write_runs, nz, source.size, runs.offsets, runs.starts, runs.stops, reached, region)
     return region
 
 
@@ -95,27 +95,28 @@ def _price_range(price):
 @njit(cache=True, nogil=True)
 def _threshold(values, low, high, bits, z_start, z_stop):
     within = np.empty(values.shape[2], np.uint8)
+    eights = np.empty(8, np.uint64)
     for z in range(z_start, z_stop):
         for y in range(values.shape[1]):
             row = values[z, y]
             for x in range(row.size):
                 within[x] = (row[x] >= low) & (row[x] <= high)
-            pack_row(within, bits[z, y])
+            pack_row(within, bits[z, y], eights)
 
 
 @njit(cache=True, nogil=True)
-def _reached(offsets, starts, stops, seeds):
+def _reached(rows, tail, offsets, starts, stops, seeds):
     nz, ny, _ = seeds.shape
     parent = np.arange(starts.size, dtype=np.int32)
+    same = np.uint64(0)
     for z in range(nz):
         for y in range(ny):
             row = z * ny + y
-            a, b = offsets[row], offsets[row + 1]
-            if a < b:
+            if offsets[row] < offsets[row + 1]:
                 if y > 0:
-                    join_rows(parent, starts, stops, a, b, offsets[row - 1], offsets[row], 0)
+                    join_rows(parent, rows, same, tail, row, offsets[row], row - 1, offsets[row - 1], 0)
                 if z > 0:
-                    join_rows(parent, starts, stops, a, b, offsets[row - ny], offsets[row - ny + 1], 0)
+                    join_rows(parent, rows, same, tail, row, offsets[row], row - ny, offsets[row - ny], 0)
     reached = np.zeros(starts.size, np.uint8)
     for row in range(nz * ny):
         words = seeds[row // ny, row % ny]

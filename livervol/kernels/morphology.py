@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import ALL, ONE, as_bytes, bits_box, pack
+from livervol.kernels.bits import ALL, as_bytes, bits_box, pack, tail_bits, unpack
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["ball_half_widths", "close_mm", "dilate_mm", "erode_mm", "open_mm"]
@@ -81,15 +81,15 @@ def _morph(mask: NDArray[Any], radius_mm: float, spacing_mm: Spacing, what: str)
     wa, wb = max(0, x0 - rx) // 64, (min(nx, x1 + rx) + 63) // 64
     box = np.ascontiguousarray(bits[za:zb, ya:yb, wa:wb])
     ends = np.full(wb - wa, ALL)  # the bits of a row that are voxels of the array
-    if wb * 64 > nx:
-        ends[-1] = (ONE << np.uint64(nx % 64)) - ONE
+    if wb == bits.shape[2]:
+        ends[-1] = tail_bits(nx)
     if what in ("dilate", "close"):
         box = _dilated(box, ends, widths)
     if what != "dilate":
         box = _flipped(_dilated(_flipped(box, ends), ends, widths), ends)
     if what == "open":
         box = _dilated(box, ends, widths)
-    over_slabs(_write, zb - za, result.size, box, result[za:zb, ya:yb], wa * 64)
+    unpack(box, result[za:zb, ya:yb], wa * 64)
     return result
 
 
@@ -162,15 +162,3 @@ def _dilate(bits, ends, widths, spread, z_start, z_stop):
         for y in range(ny):
             for w in range(nw):
                 spread[z, y, w] &= ends[w]
-
-
-@njit(cache=True, nogil=True)
-def _write(bits, mask, x_of_first, z_start, z_stop):
-    for z in range(z_start, z_stop):
-        for y in range(bits.shape[1]):
-            for w in range(bits.shape[2]):
-                word = bits[z, y, w]
-                if word != 0:
-                    x0 = x_of_first + w * 64
-                    for x in range(x0, min(mask.shape[2], x0 + 64)):
-                        mask[z, y, x] = np.uint8((word >> np.uint64(x - x0)) & np.uint64(1))
