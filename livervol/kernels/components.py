@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import Runs, as_bytes, join_rows, pack, runs_of_rows
-from livervol.kernels.slabs import over_slabs, slab_edges
+from livervol.kernels.bits import as_bytes, pack
+from livervol.kernels.runs import Runs, join_runs, runs_of_rows, write_runs
 
 __all__ = ["ComponentStats", "component_stats", "keep_largest", "label_components", "remove_small"]
 
@@ -29,7 +29,7 @@ class ComponentStats(NamedTuple):
 
 
 def label_components(mask: NDArray[Any], connectivity: int = 26) -> tuple[NDArray[np.int32], ComponentStats]:
-    """Label number of each voxel (0 background, 1..n in the scan order of each component's first voxel), with statistics.
+    """Label of each voxel (0 background, 1..n in the scan order of each component's first voxel), with statistics.
 
     Voxels belong together when they share a face (``connectivity`` 6), an edge (18) or a corner (26). ``mask`` is
     [z, y, x], bool or uint8 with zero as background; other types are compared with zero first. Labels are int32.
@@ -37,12 +37,12 @@ def label_components(mask: NDArray[Any], connectivity: int = 26) -> tuple[NDArra
     """
     runs, numbers, stats = _join(mask, connectivity)
     labels = np.zeros(mask.shape, np.int32)
-    _write(labels, runs, numbers)
+    write_runs(labels, runs, numbers)
     return labels, stats
 
 
 def component_stats(mask: NDArray[Any], connectivity: int = 26) -> ComponentStats:
-    """Voxel counts, bounding boxes and index sums of the components of ``label_components``, without the label image."""
+    """Voxel counts, bounding boxes and index sums of what ``label_components`` finds, without its label image."""
     return _join(mask, connectivity)[2]
 
 
@@ -53,7 +53,7 @@ def keep_largest(mask: NDArray[Any], connectivity: int = 6) -> NDArray[np.uint8]
     if stats.voxels.size:
         keep[1 + int(np.argmax(stats.voxels))] = 1
     chosen = np.zeros(mask.shape, np.uint8)
-    _write(chosen, runs, keep[numbers])
+    write_runs(chosen, runs, keep[numbers])
     return chosen
 
 
@@ -63,7 +63,7 @@ def remove_small(mask: NDArray[Any], min_voxels: int, connectivity: int = 6) -> 
     keep = np.zeros(stats.voxels.size + 1, np.uint8)
     keep[1:] = stats.voxels >= min_voxels
     chosen = np.zeros(mask.shape, np.uint8)
-    _write(chosen, runs, keep[numbers])
+    write_runs(chosen, runs, keep[numbers])
     return chosen
 
 
@@ -73,50 +73,12 @@ def _join(mask: NDArray[Any], connectivity: int) -> tuple[Runs, NDArray[np.int32
         raise ValueError(f"connectivity is not a neighbourhood: expected 6, 18 or 26, got {connectivity}.")
     nz, ny, nx = mask.shape
     runs = runs_of_rows(pack(as_bytes(mask)), nx)
-    parent = np.arange(runs.starts.size, dtype=np.int32)
-    shared = (parent, runs.rows, runs.tail, runs.offsets, ny, connectivity)
-    over_slabs(_join_slab, nz, mask.size, *shared)
-    for z in slab_edges(nz, mask.size)[1:-1]:
-        _join_planes(*shared, z)
+    parent = join_runs(runs, nz, ny, connectivity)
     count = _number(parent)
     tallies = np.zeros((count, 10), np.int64)
     _tally(runs.offsets, runs.starts, runs.stops, parent, ny, tallies)
     stats = ComponentStats(tallies[:, 0], tallies[:, 1:4], tallies[:, 4:7], tallies[:, 7:10])
     return runs, parent, stats
-
-
-def _write(target: NDArray[Any], runs: Runs, numbers: NDArray[Any]) -> None:
-    over_slabs(_write_runs, target.shape[0], target.size, target, runs.offsets, runs.starts, runs.stops, numbers)
-
-
-@njit(cache=True, nogil=True)
-def _join_planes(parent, rows, tail, offsets, ny, connectivity, z):
-    # rows of plane z with the rows of plane z - 1
-    side = 0 if connectivity == 6 else 1
-    corner = 1 if connectivity == 26 else 0
-    same = np.uint64(0)
-    for row in range(z * ny, (z + 1) * ny):
-        first = offsets[row]
-        if first == offsets[row + 1]:
-            continue
-        for other in range(row - ny - 1, row - ny + 2):
-            straight = other == row - ny
-            if not straight and (connectivity == 6 or other < (z - 1) * ny or other >= z * ny):
-                continue
-            if offsets[other] < offsets[other + 1]:
-                reach = side if straight else corner
-                join_rows(parent, rows, same, tail, row, first, other, offsets[other], reach)
-
-
-@njit(cache=True, nogil=True)
-def _join_slab(parent, rows, tail, offsets, ny, connectivity, z_start, z_stop):
-    side = 0 if connectivity == 6 else 1
-    for z in range(z_start, z_stop):
-        for row in range(z * ny + 1, (z + 1) * ny):
-            if offsets[row - 1] < offsets[row] < offsets[row + 1]:
-                join_rows(parent, rows, np.uint64(0), tail, row, offsets[row], row - 1, offsets[row - 1], side)
-        if z > z_start:
-            _join_planes(parent, rows, tail, offsets, ny, connectivity, z)
 
 
 @njit(cache=True, nogil=True)
@@ -153,16 +115,3 @@ def _tally(offsets, starts, stops, numbers, ny, tallies):
             tallies[k, 7] += z * length
             tallies[k, 8] += y * length
             tallies[k, 9] += (a + b - 1) * length // 2
-
-
-@njit(cache=True, nogil=True)
-def _write_runs(target, offsets, starts, stops, numbers, z_start, z_stop):
-    ny = target.shape[1]
-    for z in range(z_start, z_stop):
-        for y in range(ny):
-            row = z * ny + y
-            for run in range(offsets[row], offsets[row + 1]):
-                number = numbers[run]
-                if number != 0:
-                    for x in range(starts[run], stops[run]):
-                        target[z, y, x] = number

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, bits_box, pack, row_runs, tail_bits
+from livervol.kernels.bits import as_bytes, bits_box, pack, tail_bits
+from livervol.kernels.runs import row_runs
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["distance_mm", "distance_squared_mm2", "distance_to"]
@@ -123,8 +124,8 @@ def _along_x(rows, tail, squared, dx, row_start, row_stop):
 @njit(cache=True, nogil=True)
 def _lowest(block, line, low, high, rise, best, bests):
     # Lowest parabola at one line of a block among the lines from low to high: outwards until the steps alone exceed
-    # every value. ``bests`` is the same memory as ``best`` read as integers, which order as positive floats do and whose
-    # maximum is found in parallel.
+    # every value. ``bests`` is the same memory as ``best`` read as integers, which order as positive floats do and
+    # whose maximum is found in parallel.
     void = block.shape[0] - 1  # the last line is infinite: it stands for the lines out of range
     width = block.shape[1]  # always BLOCK; a count unknown to the compiler keeps it from unrolling before vectorising
     for i in range(width):

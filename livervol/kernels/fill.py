@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, bits_box, find_root, join_rows, pack, runs_of_rows
+from livervol.kernels.bits import as_bytes, bits_box, pack
+from livervol.kernels.runs import find_root, join_runs, runs_of_rows, write_runs
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["fill_holes", "fill_holes_slices"]
@@ -40,7 +41,9 @@ def _filled(mask: NDArray[Any], max_voxels: int | None, flat: bool) -> NDArray[n
     inner = np.ascontiguousarray(bits[z0:z1, y0:y1])
     runs = runs_of_rows(inner, nx, background=True)
     limit = source.size if max_voxels is None else int(max_voxels)
-    _fill(filled[z0:z1, y0:y1], *runs, limit, flat)
+    parent = join_runs(runs, z1 - z0, y1 - y0, 4 if flat else 6)
+    numbers = _holes(parent, runs.offsets, runs.starts, runs.stops, (z1 - z0, y1 - y0, nx), limit, flat)
+    write_runs(filled[z0:z1, y0:y1], runs, numbers)
     return filled
 
 
@@ -53,17 +56,10 @@ def _copy(source, target, z_start, z_stop):
 
 
 @njit(cache=True, nogil=True)
-def _fill(mask, rows, flip, tail, offsets, starts, stops, limit, flat):
-    nz, ny, nx = mask.shape
-    parent = np.arange(starts.size)
-    for z in range(nz):
-        for y in range(ny):
-            row = z * ny + y
-            if y > 0:
-                join_rows(parent, rows, flip, tail, row, offsets[row], row - 1, offsets[row - 1], 0)
-            if z > 0 and not flat:
-                join_rows(parent, rows, flip, tail, row, offsets[row], row - ny, offsets[row - ny], 0)
-    sizes = np.zeros(starts.size, np.int64)
+def _holes(parent, offsets, starts, stops, shape, limit, flat):
+    # 1 for the runs of holes of at most limit voxels, 0 for those that reach a face of the box
+    nz, ny, nx = shape
+    sizes = np.zeros(parent.size, np.int64)
     for z in range(nz):
         for y in range(ny):
             row = z * ny + y
@@ -74,10 +70,7 @@ def _fill(mask, rows, flip, tail, offsets, starts, stops, limit, flat):
                     sizes[root] = limit + 1
                 elif sizes[root] <= limit:
                     sizes[root] += stops[run] - starts[run]
-    for z in range(nz):
-        for y in range(ny):
-            row = z * ny + y
-            for run in range(offsets[row], offsets[row + 1]):
-                if sizes[find_root(parent, run)] <= limit:
-                    for x in range(starts[run], stops[run]):
-                        mask[z, y, x] = 1
+    holes = np.empty(parent.size, np.uint8)
+    for run in range(parent.size):
+        holes[run] = sizes[find_root(parent, run)] <= limit
+    return holes

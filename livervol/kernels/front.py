@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, find_root, join_rows, pack, pack_row, runs_of_rows
+from livervol.kernels.bits import as_bytes, pack, pack_row
+from livervol.kernels.runs import find_root, join_runs, runs_of_rows, trailing_zeros, write_runs
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["geodesic_front", "grow_region"]
@@ -25,19 +26,22 @@ def grow_region(
     """Mask (0 and 1) of the voxels with ``low <= value <= high`` that a path through voxel faces joins to a seed.
 
     ``low`` and ``high`` in the unit of ``values`` (int16, uint8 or float32, [z, y, x]); the path stays within the
-    thresholds and off ``barrier``. ``seeds`` and ``barrier`` are masks, zero for no; a seed outside the thresholds or on
-    the barrier counts for nothing.
+    thresholds and off ``barrier``. ``seeds`` and ``barrier`` are masks, zero for no; a seed outside the thresholds or
+    on the barrier counts for nothing.
     """
     source = np.ascontiguousarray(values)
     nz, ny, nx = source.shape
     words = np.zeros((nz, ny, (nx + 63) // 64), np.uint64)
-    over_slabs(_threshold, nz, source.size, source, float(low), float(high), words)
+    limits = _limits(source.dtype, low, high)
+    if limits is not None:
+        over_slabs(_threshold, nz, source.size, source, *limits, words)
     if barrier is not None:
         words &= ~pack(as_bytes(barrier))
     runs = runs_of_rows(words, nx)
     region = np.zeros(source.shape, np.uint8)
-    reached = _reached(runs.rows, runs.tail, runs.offsets, runs.starts, runs.stops, pack(as_bytes(seeds)) & words)
-    over_slabs(_write_runs, nz, source.size, runs.offsets, runs.starts, runs.stops, reached, region)
+    parent = join_runs(runs, nz, ny, 6)
+    reached = _reached(parent, runs.offsets, runs.starts, pack(as_bytes(seeds)) & words)
+    write_runs(region, runs, reached)
     return region
 
 
@@ -61,6 +65,16 @@ def geodesic_front(
     if width > 0:
         _front(price, as_bytes(seeds), steps, lengths, limit, width, buckets, arrival)
     return arrival
+
+
+def _limits(dtype: np.dtype[Any], low: float, high: float) -> tuple[Any, Any] | None:
+    # whole numbers compare fastest in their own type: the limits rounded inwards mean the same
+    if dtype.kind not in "iu":
+        return float(low), float(high)
+    least, greatest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if not (low <= greatest and high >= least):
+        return None
+    return dtype.type(np.ceil(max(low, least))), dtype.type(np.floor(min(high, greatest)))
 
 
 def _steps(spacing_mm: Spacing, connectivity: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -105,41 +119,23 @@ def _threshold(values, low, high, bits, z_start, z_stop):
 
 
 @njit(cache=True, nogil=True)
-def _reached(rows, tail, offsets, starts, stops, seeds):
+def _reached(parent, offsets, starts, seeds):
+    # 1 for every run whose tree holds a seed
     nz, ny, _ = seeds.shape
-    parent = np.arange(starts.size, dtype=np.int32)
-    same = np.uint64(0)
-    for z in range(nz):
-        for y in range(ny):
-            row = z * ny + y
-            if offsets[row] < offsets[row + 1]:
-                if y > 0:
-                    join_rows(parent, rows, same, tail, row, offsets[row], row - 1, offsets[row - 1], 0)
-                if z > 0:
-                    join_rows(parent, rows, same, tail, row, offsets[row], row - ny, offsets[row - ny], 0)
     reached = np.zeros(starts.size, np.uint8)
     for row in range(nz * ny):
-        words = seeds[row // ny, row % ny]
-        for run in range(offsets[row], offsets[row + 1]):
-            for x in range(starts[run], stops[run]):
-                if (words[x // 64] >> np.uint64(x % 64)) & np.uint64(1):
-                    reached[find_root(parent, run)] = 1
-                    break
+        run = offsets[row]
+        for w in range(seeds.shape[2]):
+            word = seeds[row // ny, row % ny, w]
+            while word != 0:
+                x = w * 64 + trailing_zeros(word)
+                while run + 1 < offsets[row + 1] and starts[run + 1] <= x:
+                    run += 1
+                reached[find_root(parent, run)] = 1
+                word &= word - np.uint64(1)
     for run in range(starts.size):
-        reached[run] = reached[find_root(parent, run)]
+        reached[run] |= reached[find_root(parent, run)]
     return reached
-
-
-@njit(cache=True, nogil=True)
-def _write_runs(offsets, starts, stops, reached, region, z_start, z_stop):
-    ny = region.shape[1]
-    for z in range(z_start, z_stop):
-        for y in range(ny):
-            row = z * ny + y
-            for run in range(offsets[row], offsets[row + 1]):
-                if reached[run]:
-                    for x in range(starts[run], stops[run]):
-                        region[z, y, x] = 1
 
 
 @njit(cache=True, nogil=True)

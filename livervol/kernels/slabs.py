@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["over_slabs", "set_threads", "slab_edges"]
@@ -34,7 +35,7 @@ def over_slabs(kernel: Callable[..., Any], count: int, voxels: int, *arguments: 
     The calling thread works too, so a call from inside the pool cannot wait for itself.
     """
     edges = slab_edges(count, voxels)
-    others = [_workers().submit(kernel, *arguments, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
+    others = [_workers().submit(kernel, *arguments, a, b) for a, b in pairwise(edges[1:])]
     kernel(*arguments, edges[0], edges[1])
     for other in others:
         other.result()

@@ -47,7 +47,10 @@ def gaussian(values: NDArray[Any], sigma_mm: float, spacing_mm: Spacing) -> NDAr
 
 
 def majority_smooth(mask: NDArray[Any], sigma_mm: float, spacing_mm: Spacing) -> NDArray[np.uint8]:
-    """Mask (0 and 1) of the voxels where the Gaussian of the mask reaches one half: smooths, keeps flat faces in place."""
+    """Mask (0 and 1) of the voxels where the Gaussian of the mask reaches one half.
+
+    Takes off what is thinner than about ``sigma_mm`` mm and keeps flat faces in place.
+    """
     source = (as_bytes(mask) != 0).view(np.uint8)
     return (gaussian(source, sigma_mm, spacing_mm) >= np.float32(0.5)).view(np.uint8)
 
@@ -63,45 +66,54 @@ def gaussian_weights(sigma_voxels: float) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def _blur_line_set(padded, weights, count, out):
-    # out[i] = sum of weights over padded[i + reach +- k], rows of padded along axis 0
+def _add_pairs(row, weight, a, b, weight_2, c, d):
+    # two pairs of neighbours a pass halve the traffic of the sum
+    for x in range(row.size):
+        row[x] += weight * (a[x] + b[x]) + weight_2 * (c[x] + d[x])
+
+
+@njit(cache=True, nogil=True)
+def _blur_lines(padded, weights, count, out):
+    # out[i] = the weighted sum of the rows of padded around row i + reach
     reach = weights.size - 1
     for i in range(count):
         row = out[i]
         centre = padded[i + reach]
         for x in range(row.size):
             row[x] = weights[0] * centre[x]
-        for k in range(1, reach + 1):
-            weight = weights[k]
+        for k in range(1, reach + 1, 2):
+            far = min(k + 1, reach)
+            weight_2 = weights[far] if far > k else np.float32(0)
             before, after = padded[i + reach - k], padded[i + reach + k]
-            for x in range(row.size):
-                row[x] += weight * (before[x] + after[x])
+            _add_pairs(row, weights[k], before, after, weight_2, padded[i + reach - far], padded[i + reach + far])
 
 
 @njit(cache=True, nogil=True)
 def _blur_slices(values, half, along_y, along_x, z_start, z_stop):
     _, ny, nx = values.shape
-    reach_y, reach_x = along_y.size - 1, along_x.size - 1
+    reach_y, reach = along_y.size - 1, along_x.size - 1
     padded = np.empty((ny + 2 * reach_y, nx), np.float32)
-    line = np.empty(nx + 2 * reach_x, np.float32)
+    line = np.empty(nx + 2 * reach, np.float32)
+    middle = line[reach : reach + nx]
     for z in range(z_start, z_stop):
         for y in range(ny):
+            source, row = values[z, y], padded[reach_y + y]
             for x in range(nx):
-                line[reach_x + x] = values[z, y, x]
-            for k in range(reach_x):
-                line[k] = values[z, y, 0]
-                line[reach_x + nx + k] = values[z, y, nx - 1]
-            row = padded[reach_y + y]
+                middle[x] = source[x]
+            line[:reach] = middle[0]
+            line[reach + nx :] = middle[nx - 1]
             for x in range(nx):
-                row[x] = along_x[0] * line[reach_x + x]
-            for k in range(1, reach_x + 1):
-                weight = along_x[k]
-                for x in range(nx):
-                    row[x] += weight * (line[reach_x + x - k] + line[reach_x + x + k])
+                row[x] = along_x[0] * middle[x]
+            for k in range(1, reach + 1, 2):
+                far = min(k + 1, reach)
+                weight_2 = along_x[far] if far > k else np.float32(0)
+                a, b = line[reach - k : reach - k + nx], line[reach + k : reach + k + nx]
+                c, d = line[reach - far : reach - far + nx], line[reach + far : reach + far + nx]
+                _add_pairs(row, along_x[k], a, b, weight_2, c, d)
         for k in range(reach_y):
             padded[k] = padded[reach_y]
             padded[reach_y + ny + k] = padded[reach_y + ny - 1]
-        _blur_line_set(padded, along_y, ny, half[z])
+        _blur_lines(padded, along_y, ny, half[z])
 
 
 @njit(cache=True, nogil=True)
@@ -112,7 +124,7 @@ def _blur_across(half, along_z, y_start, y_stop):
     for y in range(y_start, y_stop):
         for z in range(nz + 2 * reach):
             padded[z] = half[min(max(z - reach, 0), nz - 1), y]
-        _blur_line_set(padded, along_z, nz, half[:, y])
+        _blur_lines(padded, along_z, nz, half[:, y])
 
 
 @njit(cache=True, nogil=True)
@@ -137,8 +149,8 @@ def _sort_columns(below, here, above, triples):
 
 @njit(cache=True, nogil=True)
 def _sort_nines(p, q, r, nines):
-    # nine voxels over z and y at each x, in increasing order: three sorted triples through Floyd's 25-comparator network
-    # (Knuth, The Art of Computer Programming vol. 3, section 5.3.4), whose first nine comparators are the triples
+    # nine voxels over z and y at each x, in increasing order: Floyd's network of 25 comparators (Knuth, The Art of
+    # Computer Programming vol. 3, section 5.3.4), of which the sorted triples p, q, r are the first nine
     for x in range(1, nines.shape[1] - 1):
         v0, v3 = _order(p[0, x], q[0, x])
         v3, v6 = _order(v3, r[0, x])
@@ -185,15 +197,14 @@ def _median_of_three_nines(n, out):
         l2 = min(min(n[7, a], n[7, b]), n[7, c])
         l3 = min(min(n[8, a], n[8, b]), n[8, c])
         # merge lo and hi into eight sorted values s1..s8 (Batcher's odd-even merge); s1 and s8 are not needed
-        e0, e2 = _order(l0, h0)
-        e1, e3 = _order(l2, h2)
-        e2, e1 = _order(e2, e1)
-        o0, o2 = _order(l1, h1)
-        o1, o3 = _order(l3, h3)
-        o2, o1 = _order(o2, o1)
-        s2, s3 = _order(o0, e2)
-        s4, s5 = _order(o2, e1)
-        s6, s7 = _order(o1, e3)
+        e1, e2 = max(l0, h0), min(l2, h2)
+        e3 = max(l2, h2)
+        e1, e2 = _order(e1, e2)
+        o0, o1 = _order(l1, h1)
+        o1, o2 = _order(o1, min(l3, h3))
+        s2, s3 = _order(o0, e1)
+        s4, s5 = _order(o1, e2)
+        s6, s7 = _order(o2, e3)
         # the seventh of s1..s8 and m1..m5 together: the least, over all splits, of the greater of the two ends
         best = min(s7, max(s6, m1))
         best = min(best, max(s5, m2))

@@ -74,11 +74,13 @@ def label_boxes(labels: NDArray[Any]) -> NDArray[np.int64]:
 def label_moments(labels: NDArray[Any], values: NDArray[Any]) -> LabelMoments:
     """Count, sum, mean, spread and extremes of ``values`` (its unit) under each label.
 
-    ``values`` has the labels' shape. Integers are summed exactly; floats in double precision relative to the label's
-    first value, slab results combined as in Chan, Golub & LeVeque 1983 (Am Stat 37:242).
+    ``values`` has the labels' shape. Sums run relative to the label's first value, exactly for integers of up to 16
+    bits and in double precision otherwise; slabs are combined as in Chan, Golub & LeVeque 1983 (Am Stat 37:242).
     """
-    labels, values = _plain(labels), _values(values)
-    parts = _parts(labels, (_size(labels), 6), np.float64)
+    labels, values = _plain(labels), np.ascontiguousarray(values)
+    exact = values.dtype.kind in "iu" and values.dtype.itemsize <= 2
+    parts = _parts(labels, (_size(labels), 6), np.int64 if exact else np.float64)
+    parts[..., 4], parts[..., 5] = (1 << 62, -(1 << 62)) if exact else (np.inf, -np.inf)
     over_slabs(_moments, labels.shape[0], labels.size, labels, values, parts, _edges(labels))
     return _combined(parts)
 
@@ -99,7 +101,7 @@ def label_histogram(labels: NDArray[Any], values: NDArray[np.int16], lo: int, hi
 def label_percentiles(
     labels: NDArray[Any], values: NDArray[np.int16], percents: tuple[float, ...]
 ) -> NDArray[np.float64]:
-    """Percentiles of integer ``values`` (their unit) under each label, shape (n + 1, len(percents)); NaN for absent ones.
+    """Percentiles of integer ``values`` (their unit) under each label, shape (n + 1, len(percents)); NaN where absent.
 
     Linear between the two nearest ranks (definition 7 of Hyndman & Fan 1996, Am Stat 50:361).
     """
@@ -128,10 +130,6 @@ def overlap_counts(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
 def _plain(labels: NDArray[Any]) -> NDArray[Any]:
     labels = np.ascontiguousarray(labels)
     return labels.view(np.uint8) if labels.dtype == np.bool_ else labels
-
-
-def _values(values: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(values)
 
 
 def _size(labels: NDArray[Any]) -> int:
@@ -194,57 +192,47 @@ def _boxes(labels, parts, edges, z_start, z_stop):
 def _moments(labels, values, parts, edges, z_start, z_stop):
     # columns: count, first value, sum and sum of squares relative to it, least, greatest
     part = parts[_part_of(edges, z_start)]
-    part[:, 4] = np.inf
-    part[:, 5] = -np.inf
     for z in range(z_start, z_stop):
         for y in range(labels.shape[1]):
             row = labels[z, y]
-            seen = values[z, y]
             x = 0
             while x < row.size:
                 label = row[x]
+                first = x
+                while x < row.size and row[x] == label:
+                    x += 1
+                run = values[z, y, first:x]
                 into = part[label]
                 if into[0] == 0:
-                    into[1] = seen[x]
+                    into[1] = run[0]
                 base = into[1]
-                first = x
-                total, squares = 0.0, 0.0
-                least, greatest = into[4], into[5]
-                while x < row.size and row[x] == label:
-                    value = np.float64(seen[x])
+                total, squares, least, greatest = into[2], into[3], into[4], into[5]
+                for i in range(run.size):
+                    value = parts.dtype.type(run[i])
                     total += value - base
                     squares += (value - base) * (value - base)
                     least = min(least, value)
                     greatest = max(greatest, value)
-                    x += 1
-                into[0] += x - first
-                into[2] += total
-                into[3] += squares
-                into[4] = least
-                into[5] = greatest
+                into[0] += run.size
+                into[2], into[3], into[4], into[5] = total, squares, least, greatest
 
 
-def _combined(parts: NDArray[np.float64]) -> LabelMoments:
+def _combined(parts: NDArray[Any]) -> LabelMoments:
+    total = (parts[..., 0] * parts[..., 1] + parts[..., 2]).sum(axis=0).astype(np.float64)
     count = np.zeros(parts.shape[1])
     mean = np.zeros(parts.shape[1])
     squares = np.zeros(parts.shape[1])
-    for part in parts:
+    for part in parts.astype(np.float64):
         n = np.maximum(part[:, 0], 1.0)
-        part_mean = part[:, 1] + part[:, 2] / n
-        part_squares = np.maximum(part[:, 3] - part[:, 2] ** 2 / n, 0.0)
+        step = part[:, 1] + part[:, 2] / n - mean
         both = np.maximum(count + part[:, 0], 1.0)
-        step = part_mean - mean
-        squares += part_squares + step**2 * count * part[:, 0] / both
+        squares += np.maximum(part[:, 3] - part[:, 2] ** 2 / n, 0.0) + step**2 * count * part[:, 0] / both
         mean += step * part[:, 0] / both
         count += part[:, 0]
-    total = np.zeros_like(mean)
-    for part in parts:
-        total += part[:, 0] * part[:, 1] + part[:, 2]
     absent = count == 0
-    mean[absent] = np.nan
-    return LabelMoments(
-        count.astype(np.int64), total, mean, squares, parts[..., 4].min(axis=0), parts[..., 5].max(axis=0)
-    )
+    least, greatest = parts[..., 4].min(axis=0).astype(np.float64), parts[..., 5].max(axis=0).astype(np.float64)
+    mean[absent], least[absent], greatest[absent] = np.nan, np.inf, -np.inf
+    return LabelMoments(count.astype(np.int64), total, mean, squares, least, greatest)
 
 
 @njit(cache=True, nogil=True)
