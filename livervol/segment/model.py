@@ -132,13 +132,23 @@ def predict(card: ModelCard, values: NDArray[np.float32], *, threads: int = 2) -
     return output
 
 
+def _run(card: ModelCard, values: NDArray[Any]) -> NDArray[np.float32]:
+    if card.weights.suffix == ".npz":
+        # maps, not a network: the self-test reads them at fixed places
+        from livervol.segment.liver_prior import read_prior
+
+        _check_weights(card)
+        return read_prior(card.weights).self_test()
+    return predict(card, values.astype(np.float32), threads=1)
+
+
 def self_test(card: ModelCard) -> float:
     """Largest absolute difference between the model's output on its self-test input and the expected output.
 
     Raises ``ModelError`` when it exceeds the card's tolerance.
     """
     with np.load(card.selftest.input) as given, np.load(card.selftest.output) as expected:
-        got = predict(card, given["values"].astype(np.float32), threads=1)
+        got = _run(card, given["values"])
         difference = float(np.abs(got.astype(np.float64) - expected["values"].astype(np.float64)).max())
     if not difference <= card.selftest.tolerance:
         raise ModelError(

@@ -84,6 +84,7 @@ class _Work:
     evaluable_reason: str = "no arterial phase was given"
     viability_method: str = ""
     sources: list[Source] = field(default_factory=list)
+    not_subtracted: set[Phase] = field(default_factory=set)
 
     @property
     def stored(self) -> Grid | None:
@@ -231,8 +232,10 @@ def _align(work: _Work) -> None:
         aligned = align(moving, fixed, mask=work.masks.get("liver"))
         work.quality += [f"{phase.value.replace('_', ' ')}: {warning}" for warning in aligned.warnings]
         row = next(r for r in work.phase_rows if r["used"] and r["phase"] == phase.value)
-        row["shift_mm"] = [round(float(v), 2) for v in aligned.shift_mm]
+        row["aligned_by"], row["shift_mm"] = aligned.method, round(aligned.shift_mm, 2)
         work.phases[phase] = aligned.scan
+        if not aligned.usable_for_subtraction:
+            work.not_subtracted.add(phase)
 
 
 def _find_lesions(work: _Work, previous: VisitOutput | None) -> None:
@@ -258,8 +261,10 @@ def _judge_viability(work: _Work, settings: VisitSettings) -> None:
     if "viable" in work.masks:
         work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         return
+    # a native scan that does not fit voxel by voxel would turn misfit into enhancement
+    usable = {p: s for p, s in work.phases.items() if not (p is Phase.NATIVE and p in work.not_subtracted)}
     result = segment_viability(
-        work.phases,
+        usable,
         work.masks["liver"],
         work.masks["lesions"],
         accept_early_arterial=settings.accept_early_arterial,
