@@ -41,19 +41,23 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _unwritable(rule: str, error: OSError, folder: Path) -> LivervolError:
+    return LivervolError(
+        refusal(
+            rule,
+            expected="a writable folder with free space",
+            got=error.strerror or "an operating system error",
+            where=str(folder),
+            do="Choose another --out or ask for write permission.",
+        )
+    )
+
+
 def _make_parent(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LivervolError(
-            refusal(
-                "output folder cannot be made",
-                expected="a folder that may be written",
-                got=error.strerror or "an operating system error",
-                where=str(target.parent),
-                do="Choose another --out or ask for write permission.",
-            )
-        ) from error
+        raise _unwritable("output folder cannot be made", error, target.parent) from error
 
 
 @contextmanager
@@ -74,15 +78,7 @@ def atomic_file(target: str | Path, *, overwrite: bool = False) -> Iterator[Path
     try:
         descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=target.parent)
     except OSError as error:
-        raise LivervolError(
-            refusal(
-                "output cannot be written",
-                expected="a writable folder with free space",
-                got=error.strerror or "an operating system error",
-                where=str(target.parent),
-                do="Choose another --out or ask for write permission.",
-            )
-        ) from error
+        raise _unwritable("output cannot be written", error, target.parent) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -115,15 +111,7 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
     try:
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
     except OSError as error:
-        raise LivervolError(
-            refusal(
-                "output cannot be written",
-                expected="a writable folder with free space",
-                got=error.strerror or "an operating system error",
-                where=str(target.parent),
-                do="Choose another --out or ask for write permission.",
-            )
-        ) from error
+        raise _unwritable("output cannot be written", error, target.parent) from error
     try:
         yield temporary
         umask = os.umask(0)
