@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -15,6 +16,9 @@ from livervol.errors import LivervolError, refusal
 __all__ = ["atomic_file", "atomic_folder", "check_readable", "sha256_of", "write_text"]
 
 _CHUNK_BYTES = 1 << 20
+
+#: The disk itself says no: full, over quota, read-only or failing.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def _refuse_existing(target: Path, overwrite: bool) -> None:
@@ -90,6 +94,10 @@ def atomic_file(target: str | Path, *, overwrite: bool = False) -> Iterator[Path
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
         _fsync_folder(target.parent)
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise _unwritable("output cannot be written", error, target.parent) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -125,6 +133,10 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
         else:
             temporary.replace(target)
         _fsync_folder(target.parent)
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise _unwritable("output cannot be written", error, target.parent) from error
+        raise
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)

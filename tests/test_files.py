@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from livervol.errors import LivervolError
@@ -87,3 +90,16 @@ def test_sha256(tmp_path):
     # FIPS 180-2 appendix B.1
     path = write_text(tmp_path / "a.txt", "abc")
     assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("guard", [atomic_file, atomic_folder])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, guard):
+    with pytest.raises(LivervolError, match=r"cannot be written: .*got No space left"), guard(tmp_path / "visit.gz"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert leftovers(tmp_path) == []
+
+
+def test_other_errors_of_the_system_are_not_renamed(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "visit"):
+        raise FileNotFoundError(errno.ENOENT, "gone")
+    assert leftovers(tmp_path) == []
