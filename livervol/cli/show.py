@@ -47,11 +47,10 @@ def show_visit(document: Mapping[str, Any], folder: Path) -> None:
     console.print(volumes)
     lesions = document.get("lesions", [])
     if lesions:
-        table = Table(title="Lesions", title_justify="left")
+        table = Table(title="Lesions (lengths in mm)", title_justify="left")
         keys = (
-            ("volume ml", "volume_ml"), ("longest mm", "longest_mm"), ("short axis mm", "short_axis_mm"),
-            ("viable longest mm", "viable_longest_mm"), ("viable ml", "viable_volume_ml"),
-            ("necrosis %", "necrosis_percent"),
+            ("ml", "volume_ml"), ("longest", "longest_mm"), ("short", "short_axis_mm"),
+            ("viable", "viable_longest_mm"), ("viable ml", "viable_volume_ml"), ("necrosis %", "necrosis_percent"),
         )  # fmt: skip
         table.add_column("lesion")
         for title, _ in keys:

@@ -29,6 +29,7 @@ COLORS = {"liver": "#56B4E9", "lesions": "#F0E442", "viable": "#D55E00", "longes
 CT_WINDOW_HU = (-110.0, 240.0)
 _DPI = 110
 _LESION_MARGIN_MM = 25.0
+_LIVER_MARGIN_MM = 30.0
 #: A line farther than this from its slice, in slices, was not measured in it and is not drawn on it.
 _OFF_PLANE_SLICES = 0.75
 
@@ -116,6 +117,11 @@ def _box(mask: NDArray[np.bool_], margin: tuple[int, int, int]) -> tuple[tuple[i
     return tuple(bounds)
 
 
+def _margin(grid: Grid, margin_mm: float) -> tuple[int, int, int]:
+    z, y, x = (int(np.ceil(margin_mm / s)) for s in grid.spacing_mm)
+    return z, y, x
+
+
 def _zoom(axes: Axes, axis: int, box: tuple[tuple[int, int], ...]) -> None:
     rows, columns = (i for i in range(3) if i != axis)
     axes.set_xlim(box[columns][0] - 0.5, box[columns][1] + 0.5)
@@ -134,12 +140,14 @@ def overview_figure(scan: Scan | None, masks: Mapping[str, Segmentation], slices
     for axis in (1, 2):
         weight = mask.sum(axis=tuple(i for i in range(3) if i != axis))
         views.append((axis, int(np.argmax(weight)) if weight.any() else mask.shape[axis] // 2))
+    box = _box(mask, _margin(grid, _LIVER_MARGIN_MM))
     columns = 4
     rows = -(-len(views) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.75 * rows), dpi=_DPI, facecolor="black")
     for position, (axis, index) in enumerate(views):
         axes = figure.add_subplot(rows, columns, position + 1)
         _draw(axes, scan, masks, axis, index)
+        _zoom(axes, axis, box)
         _letters(axes, axis)
         axes.set_title(_view_title(grid, axis, index), color="white", fontsize=8, pad=3)
     figure.subplots_adjust(0.005, 0.01, 0.995, 0.94, 0.02, 0.12)
@@ -167,8 +175,7 @@ def lesion_figure(
     """
     lesions = masks["lesions"]
     grid = lesions.grid
-    margin = tuple(int(np.ceil(_LESION_MARGIN_MM / s)) for s in grid.spacing_mm)
-    box = _box(lesions.mask(number), (margin[0], margin[1], margin[2]))
+    box = _box(lesions.mask(number), _margin(grid, _LESION_MARGIN_MM))
     figure = Figure(figsize=(3.6 * len(views), 3.6), dpi=_DPI, facecolor="black")
     for position, (title, scan, plane) in enumerate(views):
         axes = figure.add_subplot(1, len(views), position + 1)

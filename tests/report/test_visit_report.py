@@ -94,10 +94,10 @@ def test_views_have_right_on_the_left_and_head_up(page):
     assert len(figure.axes) == 5
     axial, coronal, sagittal = figure.axes[0], figure.axes[-2], figure.axes[-1]
     # canonical axis 2 runs from the patient's right to left, axis 1 from front to back, axis 0 from feet to head
-    assert axial.get_xlim() == (-0.5, 51.5)
-    assert axial.get_ylim() == (43.5, -0.5)
+    assert axial.get_xlim()[0] < axial.get_xlim()[1]
+    assert axial.get_ylim()[0] > axial.get_ylim()[1]
     for view in (coronal, sagittal):
-        assert view.get_ylim() == (-0.5, 19.5)
+        assert view.get_ylim()[0] < view.get_ylim()[1]
     assert [t.get_text() for t in coronal.texts] == ["R", "L", "H", "F"]
     assert [t.get_text() for t in sagittal.texts] == ["A", "P", "H", "F"]
     planes = [int(axes.get_title().split()[1]) for axes in figure.axes[:3]]
