@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,16 @@ class ResponseTable:
         return Visit(number, rows.date, reader, baseline, lesions, attributes=words)
 
 
+@lru_cache(maxsize=1 << 16)
+def _measurement(name: str, value: float, unit: str) -> Measurement:
+    """One object for every equal number: a cohort's table repeats most of them."""
+    return Measurement(name, value, unit)
+
+
 def _lesion(row: LesionRow) -> Lesion:
     number, role, site, node, state, values, words, _ = row
     measurements = tuple(
-        Measurement(name, value, unit)
+        _measurement(name, value, unit)
         for (name, unit), value in zip(MEASURED, values, strict=True)
         if value is not None
     )

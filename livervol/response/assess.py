@@ -14,7 +14,8 @@ from livervol.response.irecist import assess_irecist
 from livervol.response.lirads import assess_lirads
 from livervol.response.mrecist import mrecist_sizer
 from livervol.response.recist import recist_sizer
-from livervol.response.rulebook import Rulebook, Value, load_rulebook
+from livervol.response.rulebook import Rulebook, Value
+from livervol.response.rulefiles import load_rulebook
 from livervol.response.timepoint import Criterion, assess_course
 from livervol.response.volumetric import volumetric_sizer
 

@@ -12,7 +12,8 @@ from livervol.response.dates import fewest_days
 from livervol.response.mrecist import mrecist_sizer
 from livervol.response.new_lesions import NewFinding, new_lesion_findings, new_size
 from livervol.response.recist import recist_sizer
-from livervol.response.rulebook import Rulebook, load_rulebook
+from livervol.response.rulebook import Rulebook
+from livervol.response.rulefiles import load_rulebook
 from livervol.response.timepoint import (
     Criterion,
     baseline_row,
@@ -210,7 +211,6 @@ class _Machine:
             "target_growth": growth,
             "non_target_was_pd": float(anchor.non_target == "PD"),
             "non_target_is_pd": float(non_target == "PD"),
-            "new_before": float(len(anchor.new)),
             "another_new": float(len(now.present - anchor.new)),
             "new_growth": now.total - anchor.new_total,
             "new_non_target_increase": float(now.increased),

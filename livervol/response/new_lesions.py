@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from livervol.records import Course, Lesion, Visit
 from livervol.response.course import FLUID_KINDS, Roles, is_node
-from livervol.response.rulebook import Rulebook
+from livervol.response.rulebook import TOLERANCE, Rulebook
 
 __all__ = ["NewFinding", "new_lesion_findings"]
 
@@ -133,7 +133,7 @@ def _note_small_growth(lesion: Lesion, size: float | None, track: _Track, findin
     if not is_node(lesion) or size is None or track.last_size is None:
         return
     limit, margin = book.real("new_node_min_mm"), book.real("new_node_caution_mm")
-    if track.last_size < limit <= size and size - track.last_size < margin:
+    if track.last_size < limit <= size and size - track.last_size < margin - TOLERANCE:
         finding.reasons.append(
             f"note: node {lesion.number} grew only from {track.last_size:g} to {size:g} mm: look again"
         )

@@ -1,4 +1,4 @@
-"""Rules as data: a rulebook is a TOML file of parameters and rules; this reads, checks, prints and evaluates it.
+"""Rules as data: a rulebook is parameters and rules; this compiles, evaluates, explains and prints it.
 
 A condition is one comparison in words, ``sum <= baseline changed by pr_percent``. The same condition decides and, with
 the numbers filled in, gives the reason, so prose and decision cannot drift apart.
@@ -7,16 +7,24 @@ the numbers filled in, gives the reason, so prose and decision cannot drift apar
 from __future__ import annotations
 
 import operator
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from livervol.errors import CriteriaError, refusal
 
-__all__ = ["TOLERANCE", "Condition", "Decision", "Parameter", "Rule", "Rulebook", "Value", "load_rulebook", "number"]
+__all__ = [
+    "HEADING",
+    "SECTIONS",
+    "TOLERANCE",
+    "Condition",
+    "Decision",
+    "Parameter",
+    "Rule",
+    "Rulebook",
+    "Value",
+    "number",
+]
 
 #: Slack of every comparison in its own unit, so that 14 -> 9.8 mm is exactly -30 %; far below what a reader measures.
 TOLERANCE = 1e-6
@@ -24,8 +32,9 @@ TOLERANCE = 1e-6
 Value = float | str | bool
 Facts = Mapping[str, float | None]
 
-_FOLDER = Path(__file__).parent / "rules"
-_SECTIONS = ("target", "non_target", "new", "overall", "eligible", "confirm", "v2018", "v2024", "v2024_radiation")
+#: What a rulebook says of itself besides its name.
+HEADING = ("title", "source", "unit")
+SECTIONS = ("target", "non_target", "new", "overall", "eligible", "confirm", "v2018", "v2024", "v2024_radiation")
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda a, b: a <= b + TOLERANCE,
     ">=": lambda a, b: a >= b - TOLERANCE,
@@ -111,6 +120,8 @@ class Rulebook:
         self.title, self.source, self.unit = heading["title"], heading["source"], heading["unit"]
         self.parameters, self.facts, self.sections = dict(parameters), dict(facts), dict(sections)
         self.values: dict[str, Value] = {p.name: p.value for p in self.parameters.values()}
+        self._operands: dict[Condition, Callable[[Facts], float | None]] = {}
+        self._tests: dict[Condition, Test] = {}
         self._compiled = {
             section: [(rule, self._compile_rule(rule)) for rule in rules]
             for section, rules in self.sections.items()
@@ -136,7 +147,7 @@ class Rulebook:
         return Rulebook(self.name, self._heading(), self.parameters, self.facts, sections)
 
     def _heading(self) -> dict[str, str]:
-        return {"title": self.title, "source": self.source, "unit": self.unit}
+        return {key: getattr(self, key) for key in HEADING}
 
     def real(self, name: str) -> float:
         """A parameter that is a number."""
@@ -178,13 +189,13 @@ class Rulebook:
     def explain(self, rule: Rule, facts: Facts) -> str:
         """The rule's sentence followed by the numbers that met it."""
         met = [self._numbers(c, facts) for c in rule.when if c.left in facts]
-        met += [self._numbers(c, facts) for c in rule.any if self._test(c)(facts)]
+        met += [self._numbers(c, facts) for c in rule.any if self._tests[c](facts)]
         numbers = f" ({', '.join(met)})" if met else ""
         return f"{self.name} {rule.id}: {rule.says}{numbers}"
 
     def _numbers(self, condition: Condition, facts: Facts) -> str:
         left = facts[condition.left]
-        limit = self._operand(condition)(facts)
+        limit = self._operands[condition](facts)
         word = self.facts.get(condition.left, {})
         if left is None or limit is None:
             return f"{word.get('label', condition.left)} unknown"
@@ -230,7 +241,7 @@ class Rulebook:
 
     def _test(self, condition: Condition) -> Test:
         compare = _OPERATORS[str(self.values.get(condition.operator, condition.operator))]
-        right = self._operand(condition)
+        right = self._operands[condition]
         left = condition.left
         if left in self.values:
             fixed = self.real(left)
@@ -245,9 +256,12 @@ class Rulebook:
         return holds
 
     def _compile_rule(self, rule: Rule) -> Test:
-        when = [self._test(c) for c in rule.when]
-        any_of = [self._test(c) for c in rule.any]
-        unless = [self._test(c) for c in rule.unless]
+        for condition in (*rule.when, *rule.any, *rule.unless):
+            self._operands[condition] = self._operand(condition)
+            self._tests[condition] = self._test(condition)
+        when = [self._tests[c] for c in rule.when]
+        any_of = [self._tests[c] for c in rule.any]
+        unless = [self._tests[c] for c in rule.unless]
 
         def holds(facts: Facts) -> bool:
             for test in when:
@@ -266,7 +280,7 @@ class Rulebook:
             f"  {p.name} = {_plain(p.value)}{' ' + p.unit if p.unit else ''}: {p.says} [{p.source}]"
             for p in self.parameters.values()
         ]
-        for section in _SECTIONS:
+        for section in SECTIONS:
             if self.sections.get(section):
                 lines += ["", f"{section} (the first that holds)"]
                 lines += [f"  {self.describe(rule)}" for rule in self.sections[section]]
@@ -295,54 +309,3 @@ def _same_kind(name: str, old: Value, new: Value) -> Value:
         kind = "true or false" if isinstance(old, bool) else "a word" if isinstance(old, str) else "a number"
         raise CriteriaError(refusal(f"parameter {name}", expected=kind, got=repr(new)))
     return new
-
-
-def _condition(text: str) -> Condition:
-    for word, change in ((" changed by ", "percent"), (" plus ", "plus")):
-        if word in text:
-            main, amount = text.split(word)
-            left, compare, right = main.split()
-            return Condition(left, compare, right, change, amount.strip())
-    left, compare, right = text.split()
-    return Condition(left, compare, right)
-
-
-def _rule(section: str, row: Mapping[str, Any]) -> Rule:
-    def conditions(key: str) -> tuple[Condition, ...]:
-        return tuple(_condition(text) for text in row.get(key, ()))
-
-    patterns = tuple(tuple(row[k]) for k in ("target", "non_target", "new")) if section == "overall" else ()
-    return Rule(
-        row["id"],
-        row["gives"],
-        row.get("says", ""),
-        row["source"],
-        conditions("when"),
-        conditions("any"),
-        conditions("unless"),
-        patterns,
-    )
-
-
-def _merged(base: Sequence[Rule], rows: Iterable[Mapping[str, Any]], section: str) -> tuple[Rule, ...]:
-    """The base rules with same-named ones replaced and further ones put where ``before`` says."""
-    rules = list(base)
-    for row in rows:
-        rule, ids = _rule(section, row), [r.id for r in rules]
-        if rule.id in ids:
-            rules[ids.index(rule.id)] = rule
-        else:
-            rules.insert(ids.index(row["before"]) if "before" in row else len(rules), rule)
-    return tuple(rules)
-
-
-@cache
-def load_rulebook(name: str) -> Rulebook:
-    """The shipped rulebook of that name, its ``extends`` chain resolved."""
-    document = tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    base = load_rulebook(document["extends"]) if "extends" in document else None
-    parameters = dict(base.parameters) if base else {}
-    parameters |= {n: Parameter(n, **entry) for n, entry in document.get("parameters", {}).items()}
-    facts = (dict(base.facts) if base else {}) | document.get("facts", {})
-    sections = {s: _merged(base.sections.get(s, ()) if base else (), document.get(s, ()), s) for s in _SECTIONS}
-    return Rulebook(name, document, parameters, facts, sections)

@@ -290,7 +290,6 @@ def _non_target_counts(visit: Visit, roles: Roles, book: Rulebook) -> tuple[dict
         if detail:
             details.append(f"note: non-target lesion {lesion_number} {detail}")
     facts: dict[str, float | None] = {k: float(v) for k, v in counts.items()}
-    facts["lesions"] = float(len(roles.non_targets))
     return facts, details
 
 
