@@ -1,0 +1,289 @@
+"""Focal lesions inside a liver: darker or brighter than its parenchyma, of several sizes, in the phases present."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from livervol.errors import ScanError, refusal
+from livervol.kernels.components import label_components
+from livervol.kernels.fill import fill_holes
+from livervol.kernels.morphology import close_mm, erode_mm, open_mm
+from livervol.kernels.smooth import gaussian
+from livervol.scan import Phase, Scan, Segmentation
+from livervol.segment.lesion_blobs import find_blobs
+from livervol.segment.lesion_regions import Region, equivalent_diameter_mm, grow
+from livervol.segment.lesion_tissue import Bools, Floats, Tissue, WorkGrid, liver_tissue, smoothed_inside, work_grid
+
+__all__ = ["MIN_DIAMETER_MM", "LesionResult", "segment_lesions"]
+
+#: Lesions below this equivalent diameter are not reported (mm).
+MIN_DIAMETER_MM = 8.0
+#: A believed lesion: response in contrast units and over noise, compactness, contact with the outside, leak.
+MIN_RESPONSE, MIN_SIGMAS, MIN_COMPACTNESS, MAX_CONTACT, MAX_LEAK = 5.0, 4.4, 0.50, 0.45, 0.25
+#: Small lesions closer to the surface are fissures and partial volume more often than lesions.
+MIN_CENTRE_DEPTH_MM, SURE_RESPONSE = 4.5, 10.0
+#: The same where vessels look like the lesions sought (bright in the portal phase, dark before contrast).
+STRICT_DIAMETER_MM, STRICT_RESPONSE, STRICT_COMPACTNESS, STRICT_LEAK, STRICT_CONTACT = 12.0, 8.0, 0.60, 0.03, 0.3
+#: Large mixed lesions: share of voxels off by more than this many sigmas, in a neighbourhood, above one half.
+OFF_SIGMAS, OFF_SHARE, OFF_SCALE_MM, OFF_OPEN_MM, OFF_MIN_DIAMETER_MM = 2.0, 0.5, 5.0, 8.0, 50.0
+#: Mean of that share over the whole of such a lesion.
+OFF_MIN_MEAN_SHARE = 0.7
+#: Simple cysts: water-like, even, not enhancing (HU).
+CYST_MAX_HU, CYST_MIN_HU, CYST_SPREAD, CYST_ENHANCEMENT_HU = 20.0, -10.0, 1.6, 10.0
+#: Lipiodol and calcification: native above 100 HU; without native, every phase above 130 HU.
+DENSE_NATIVE_HU, DENSE_ENHANCED_HU = 100.0, 130.0
+LIGHT_MM = 1.5
+
+ARTERIAL = (Phase.LATE_ARTERIAL, Phase.EARLY_ARTERIAL)
+VENOUS = (Phase.PORTAL_VENOUS, Phase.DELAYED, Phase.TRANSITIONAL)
+
+
+@dataclass(frozen=True, eq=False)
+class LesionResult:
+    """``segmentation`` holds lesions 1..n by decreasing volume; ``confidence`` 0 to 1 per number ranks them.
+
+    Confidence is a rank (contrast over noise, roundness, free border, phases that agree), not a probability.
+    """
+
+    segmentation: Segmentation
+    confidence: Mapping[int, float]
+    warnings: tuple[str, ...] = ()
+    phases: Mapping[int, tuple[Phase, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass
+class _Found:
+    """A lesion on the working grid with what supports it."""
+
+    mask: Bools
+    phases: list[Phase]
+    score: float
+
+
+def segment_lesions(phases: Mapping[Phase, Scan], liver: Segmentation) -> LesionResult:
+    """Focal lesions of the liver as labels 1..n by decreasing volume.
+
+    A lesion is a round region of at least 8 mm equivalent diameter that differs from the parenchyma expected there
+    (robust quadratic field) in at least one phase, or a mixed region of at least 50 mm most of whose tissue differs.
+    Tubes, sheets, fat and its partial volume are not lesions; simple cysts are left out and reported in ``warnings``.
+    All phases and the liver lie on one grid (``GridError`` otherwise); ``ScanError`` when there is no phase or too
+    little liver to learn from. Outlines run at half contrast.
+    """
+    if not phases:
+        raise ScanError(refusal("no scan to look for lesions in", expected="at least one phase", got="none"))
+    for scan in phases.values():
+        liver.require_grid(scan.grid)
+    work = work_grid(liver)
+    tissues = {phase: liver_tissue(scan, work) for phase, scan in _used(phases).items()}
+    inside = np.logical_and.reduce([t.inside for t in tissues.values()])
+    found = _mixed(tissues, inside, work)
+    for phase in tissues:
+        for sign in (-1, 1):
+            strict = _is_strict(phase, phases[phase], sign)
+            _add_blobs(found, phase, sign, strict, tissues, work)
+    all_values = {p: tissues[p] if p in tissues else liver_tissue(s, work) for p, s in phases.items()}
+    kept, warnings = _without_cysts(found, all_values, phases, work)
+    segmentation, order = _on_grid(kept, liver, work)
+    warnings += _noise_warnings(tissues, phases) + _dense_warnings(phases, segmentation)
+    confidence = {number: kept[i].score for number, i in order.items()}
+    seen = {number: tuple(kept[i].phases) for number, i in order.items()}
+    return LesionResult(segmentation, MappingProxyType(confidence), tuple(warnings), MappingProxyType(seen))
+
+
+def _used(phases: Mapping[Phase, Scan]) -> dict[Phase, Scan]:
+    # before contrast, lesions hardly differ: native counts only where nothing else was taken
+    enhanced: dict[Phase, Scan] = {p: s for p, s in phases.items() if p != Phase.NATIVE}
+    return enhanced or dict(phases)
+
+
+def _is_strict(phase: Phase, scan: Scan, sign: int) -> bool:
+    if scan.sequence in ("T2", "DWI"):
+        return sign < 0
+    if phase in (Phase.NATIVE, Phase.HEPATOBILIARY):
+        return True
+    return sign > 0 and phase not in ARTERIAL
+
+
+def _mixed(tissues: Mapping[Phase, Tissue], inside: Bools, work: WorkGrid) -> list[_Found]:
+    """Large regions most of whose tissue is off the parenchyma in some phase, whichever the direction."""
+    off = np.zeros(inside.shape, bool)
+    known = inside.copy()
+    for tissue in tissues.values():
+        smooth = smoothed_inside(np.clip(tissue.residual, -80, 80), tissue.inside, 2.0, work.grid)
+        off |= np.abs(smooth) > OFF_SIGMAS * tissue.sigma
+        known &= tissue.depth_mm > 2.5
+    share = smoothed_inside((off & known).astype(np.float32), known, OFF_SCALE_MM, work.grid)
+    dense = open_mm((share > OFF_SHARE) & inside, OFF_OPEN_MM, work.grid.spacing_mm) != 0
+    labels, stats = label_components(dense, connectivity=6)
+    found = []
+    for number, voxels in enumerate(stats.voxels, 1):
+        if equivalent_diameter_mm(voxels * work.grid.voxel_ml) < OFF_MIN_DIAMETER_MM:
+            continue
+        mask = close_mm(labels == number, 6.0, work.grid.spacing_mm) != 0
+        mask = (fill_holes(mask) != 0) & work.liver
+        score = round(min(0.95, float(share[mask & inside].mean())), 2)
+        if score < OFF_MIN_MEAN_SHARE:
+            continue
+        supporting = [
+            p
+            for p, t in tissues.items()
+            if abs(float(np.median(t.residual[mask & inside]))) > 0.5 * OFF_SIGMAS * t.sigma
+        ]
+        found.append(_Found(mask, supporting or list(tissues)[:1], score))
+    return found
+
+
+def _add_blobs(
+    found: list[_Found], phase: Phase, sign: int, strict: bool, tissues: Mapping[Phase, Tissue], work: WorkGrid
+) -> None:
+    tissue = tissues[phase]
+    spacing = work.grid.spacing_mm
+    smooth = smoothed_inside(tissue.residual, tissue.inside, LIGHT_MM, work.grid)
+    taken = np.zeros(tissue.inside.shape, bool)
+    for blob in find_blobs(tissue.residual, tissue.depth_mm, spacing, sign):
+        if taken[blob.at] or any(f.mask[blob.at] and phase in f.phases for f in found):
+            continue
+        region = grow(blob, smooth, tissue.inside, spacing, sign)
+        if region is None or not _is_believed(region, tissue, strict) or _is_vessel(region, phase, sign, tissues, work):
+            continue
+        taken[region.box] |= region.mask
+        _merge(found, region, phase, taken.shape)
+
+
+def _is_believed(region: Region, tissue: Tissue, strict: bool) -> bool:
+    blob = region.blob
+    if region.diameter_mm < MIN_DIAMETER_MM or blob.response < MIN_RESPONSE or blob.sigmas < MIN_SIGMAS:
+        return False
+    if region.compactness < MIN_COMPACTNESS or region.contact > MAX_CONTACT or region.leak > MAX_LEAK:
+        return False
+    if tissue.depth_mm[blob.at] < MIN_CENTRE_DEPTH_MM and blob.response < SURE_RESPONSE:
+        return False
+    if not strict:
+        return True
+    round_enough = region.compactness >= STRICT_COMPACTNESS and region.leak <= STRICT_LEAK
+    strong = region.diameter_mm >= STRICT_DIAMETER_MM and blob.response >= STRICT_RESPONSE
+    return round_enough and strong and region.contact <= STRICT_CONTACT
+
+
+def _is_vessel(region: Region, phase: Phase, sign: int, tissues: Mapping[Phase, Tissue], work: WorkGrid) -> bool:
+    """Dark in the arterial but bright in a venous phase (hepatic vein), or bright in both and not round (portal)."""
+    if phase not in ARTERIAL:
+        return False
+    for other in VENOUS:
+        if other not in tissues:
+            continue
+        later = float(tissues[other].residual[region.box][region.mask].mean())
+        bright = later > max(10.0, 2 * tissues[other].sigma)
+        if bright and (sign < 0 or region.compactness < STRICT_COMPACTNESS):
+            return True
+    return False
+
+
+def _merge(found: list[_Found], region: Region, phase: Phase, shape: tuple[int, ...]) -> None:
+    """Add the region, or let it confirm a lesion it shares a fifth of the smaller volume with."""
+    size = int(region.mask.sum())
+    score = _score(region)
+    for lesion in found:
+        shared = int((lesion.mask[region.box] & region.mask).sum())
+        if shared >= 0.2 * min(size, int(lesion.mask.sum())):
+            if phase not in lesion.phases:
+                lesion.phases.append(phase)
+                lesion.score = min(0.99, max(lesion.score, score) + 0.1)
+            # a blob inside a larger lesion is a part of it; a larger one around it replaces its outline
+            if size > lesion.mask.sum():
+                lesion.mask[region.box] |= region.mask
+            return
+    mask = np.zeros(shape, bool)
+    mask[region.box] = region.mask
+    found.append(_Found(mask, [phase], score))
+
+
+def _score(region: Region) -> float:
+    strength = min(1.0, region.blob.sigmas / 10.0)
+    return round(min(0.9, 0.5 * strength + 0.3 * region.compactness + 0.2 * (1 - region.contact)), 2)
+
+
+def _without_cysts(
+    found: list[_Found], values: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan], work: WorkGrid
+) -> tuple[list[_Found], list[str]]:
+    kept, warnings = [], []
+    for lesion in found:
+        core = erode_mm(lesion.mask, 2.0, work.grid.spacing_mm) != 0
+        if not core.any():
+            core = lesion.mask
+        if all(s.modality == "CT" for s in phases.values()) and _is_cyst(core, values):
+            at = work.grid.index_to_lps(np.argwhere(core).mean(axis=0))
+            size = equivalent_diameter_mm(float(lesion.mask.sum()) * work.grid.voxel_ml)
+            where = ", ".join(f"{v:.0f}" for v in at)
+            warnings.append(f"cyst-like, not counted as a lesion: {size:.0f} mm at LPS ({where}) mm")
+        else:
+            kept.append(lesion)
+    return kept, warnings
+
+
+def _is_cyst(core: Bools, values: Mapping[Phase, Tissue]) -> bool:
+    means = [float(t.values[core].mean()) for t in values.values()]
+    even = all(
+        float(gaussian(t.values, LIGHT_MM, (2.0, 2.0, 2.0))[core].std()) <= CYST_SPREAD * t.sigma
+        for t in values.values()
+    )
+    water = all(CYST_MIN_HU <= m < CYST_MAX_HU for m in means)
+    return water and even and max(means) - min(means) < CYST_ENHANCEMENT_HU
+
+
+def _on_grid(kept: list[_Found], liver: Segmentation, work: WorkGrid) -> tuple[Segmentation, dict[int, int]]:
+    """Labels on the liver's grid by decreasing volume (ties: scan order of first voxels), and which lesion each is."""
+    grid = liver.grid
+    part = grid.crop([s.start for s in work.box], [s.stop for s in work.box])
+    inside = liver.mask()[work.box]
+    claimed = np.zeros(part.shape_zyx, np.uint16)
+    for i, lesion in enumerate(sorted(kept, key=lambda f: -int(f.mask.sum())), 1):
+        soft: Floats = gaussian(lesion.mask, 1.0, work.grid.spacing_mm)
+        fine = Scan(soft, work.grid, "MR", "other").resampled(part, outside=0.0).voxels
+        claimed[(fine >= 0.5) & inside & (claimed == 0)] = i
+    by_size = sorted(range(len(kept)), key=lambda i: -int(kept[i].mask.sum()))
+    counts = np.bincount(claimed.ravel(), minlength=len(kept) + 1)
+    first = {v: int(np.flatnonzero(claimed.ravel() == v)[0]) for v in range(1, len(kept) + 1) if counts[v]}
+    ranked = sorted(first, key=lambda v: (-int(counts[v]), first[v]))
+    renumber = np.zeros(len(kept) + 1, np.uint16)
+    for number, value in enumerate(ranked, 1):
+        renumber[value] = number
+    labels = np.zeros(grid.shape_zyx, np.uint8 if len(ranked) < 256 else np.uint16)
+    labels[work.box] = renumber[claimed]
+    names = {n: f"lesion {n}" for n in range(1, len(ranked) + 1)}
+    made_by = "livervol lesions 1: parenchyma field, blobs, mixed regions"
+    order = {number: by_size[value - 1] for number, value in enumerate(ranked, 1)}
+    return Segmentation(labels, grid, names, made_by), order
+
+
+def _noise_warnings(tissues: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan]) -> list[str]:
+    noisy = [
+        f"{p.value}: liver scatters by {t.sigma:.0f} {'HU' if phases[p].modality == 'CT' else '% of its signal'}, "
+        "small or faint lesions may be missed"
+        for p, t in tissues.items()
+        if t.sigma > 12.0
+    ]
+    return noisy + [f"{p.value}: only native, faint lesions may be missed" for p in tissues if p is Phase.NATIVE]
+
+
+def _dense_warnings(phases: Mapping[Phase, Scan], lesions: Segmentation) -> list[str]:
+    """Lesions that hold lipiodol or calcification, in percent of their volume."""
+    ct = {p: s for p, s in phases.items() if s.modality == "CT"}
+    if not ct or not lesions.names:
+        return []
+    if Phase.NATIVE in ct:
+        dense = ct[Phase.NATIVE].voxels > DENSE_NATIVE_HU
+    else:
+        dense = np.logical_and.reduce([s.voxels > DENSE_ENHANCED_HU for s in ct.values()])
+    highest = len(lesions.names)
+    whole = np.bincount(lesions.labels.ravel(), minlength=highest + 1)
+    part = np.bincount(lesions.labels[dense], minlength=highest + 1)
+    return [
+        f"lesion {n}: {100 * part[n] / whole[n]:.0f} % dense like lipiodol or calcification"
+        for n in range(1, highest + 1)
+        if part[n] > 0.05 * whole[n]
+    ]
