@@ -149,9 +149,9 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike) -> Curve:
     n_events = np.bincount(group, weights=e, minlength=distinct.size).astype(np.float64)
     leaving = np.bincount(group, minlength=distinct.size).astype(np.float64)
     at_risk = t.size - np.concatenate(([0.0], np.cumsum(leaving)[:-1])) if distinct.size else np.empty(0)
-    survival: Floats = np.cumprod(1 - n_events / at_risk)
+    survival = np.cumprod(1 - n_events / at_risk).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_error: Floats = np.sqrt(np.cumsum(n_events / (at_risk * (at_risk - n_events))))
+        log_error = np.sqrt(np.cumsum(n_events / (at_risk * (at_risk - n_events)))).astype(np.float64)
     # 0/0 where the last event empties the risk set
     log_error[survival <= 0] = np.nan
     return Curve(distinct, at_risk, n_events, leaving - n_events, survival, survival * log_error, log_error)

@@ -1,0 +1,100 @@
+"""``livervol endpoints``: a cohort's response rates, conversion and survival under a protocol."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from livervol.cli.respond import parse_parameters
+from livervol.cli.show import steps
+
+if TYPE_CHECKING:
+    from livervol.endpoints.summary import EndpointRow
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def endpoints(
+    responses: Annotated[Path, typer.Argument(help="Responses as livervol respond writes them, CSV or Parquet.")],
+    subjects: Annotated[Path, typer.Option("--subjects", help="One row per patient: first_dose, death, surgery ...")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; must not exist yet unless --overwrite.")],
+    events: Annotated[Path | None, typer.Option("--events", help="One row per event: therapy, labs, ecog ...")] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="trial, trial_ema, recist_six_weeks, or a TOML file.")
+    ] = "trial",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A protocol parameter as NAME=VALUE, repeatable.")
+    ] = None,
+    group_by: Annotated[str, typer.Option("--group", help="Column of SUBJECTS to compare groups by.")] = "",
+    plots: Annotated[bool, typer.Option(help="Draw waterfall, spider, swimmer and survival plots.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
+) -> None:
+    """Best response, ORR, DCR, conversion, PFS, OS, DoR, TTR, TTP with exact intervals; tables and plots."""
+    from livervol.workflows.cohort import CohortInputs, run_cohort
+
+    inputs = CohortInputs(responses, subjects, events, protocol, parse_parameters(settings or ()), group_by)
+    with steps(quiet=as_json) as progress:
+        output = run_cohort(inputs, out, overwrite=overwrite, plots=plots, progress=progress)
+    if as_json:
+        json.dump(output.summary, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+        print()
+    else:
+        _show(output.rows, output.summary, output.folder)
+
+
+def _show(rows: Sequence[EndpointRow], summary: dict[str, Any], folder: Path) -> None:
+    console = Console()
+    protocol, patients = summary["protocol"], summary["patients"]
+    title = f"{protocol['name']}: {protocol['title']}, {patients['population']} of {patients['subjects']} patients"
+    table = Table(title=title, title_justify="left")
+    grouped = bool(summary["groups"])
+    for column in ("endpoint", "measure", *(("group",) if grouped else ()), "events / n", "estimate", "95 %"):
+        words = column in ("endpoint", "measure", "group")
+        table.add_column(column, justify="left" if words else "right", no_wrap=True)
+    level = protocol["parameters"]["level"]["value"]
+    table.columns[-1].header = f"{100 * level:g} % interval"
+    for row in rows:
+        landmark_unknown = row.measure.startswith("at ") and row.estimate is None
+        if row.variant != "primary" or row.endpoint.startswith("BOR ") or landmark_unknown:
+            continue
+        group = (row.group or "all",) if grouped else ()
+        table.add_row(row.endpoint, row.measure, *group, f"{row.events} / {row.n}", _estimate(row), _interval(row))
+    console.print(table)
+    best = ", ".join(f"{word} {count}" for word, count in summary["best_overall_response"].items())
+    console.print(f"confirmed best response: {best}", markup=False, highlight=False)
+    for variant, found in summary["sensitivity"].items():
+        shown = [f"{name} {_number(m['median']['estimate'])} months" for name, m in found.items()]
+        console.print(f"median with {variant}: {', '.join(shown)}", markup=False, highlight=False)
+    for note in summary["notes"]:
+        console.print(f"! {note}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"tables and plots: {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "not reached" if value is None else f"{value:.1f}"
+
+
+def _estimate(row: EndpointRow) -> str:
+    if row.unit == "1":
+        return "–" if row.estimate is None else f"{row.estimate:.4f}"
+    if row.estimate is None:
+        return "not reached" if row.unit == "months" else "–"
+    return f"{row.estimate:.1f} {row.unit}"
+
+
+def _interval(row: EndpointRow) -> str:
+    if row.unit == "1" or (row.low is None and row.high is None):
+        return "–"
+    low, high = ("–" if bound is None else f"{bound:.1f}" for bound in (row.low, row.high))
+    return f"{low} to {high}"
