@@ -24,17 +24,19 @@ from phantom.samples import build_truth, samples  # noqa: E402
 from phantom.writers import voxel_sha256  # noqa: E402
 
 
-def make(out: Path, only: str = "") -> dict[str, Any]:
-    """Write the samples and truth.json under ``out``; return the truth."""
+def make(out: Path, only: str = "") -> list[dict[str, Any]]:
+    """Write the samples whose path starts with ``only`` under ``out``, truth.json when it is all of them.
+
+    Returns the samples' rows of truth.json.
+    """
     entries = []
     for sample in samples(only):
         sample.write(out)
         entries.append(sample.entry())
-    truth = build_truth(entries)
     if not only:
-        text = json.dumps(truth, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(build_truth(entries), indent=1, ensure_ascii=False) + "\n"
         (out / "truth.json").write_text(text, encoding="utf-8")
-    return truth
+    return entries
 
 
 def _files(folder: Path) -> dict[str, Path]:

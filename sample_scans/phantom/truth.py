@@ -41,8 +41,11 @@ def volume_ml(shape: Ellipsoid) -> float:
 
 
 @cache
-def liver_volume_ml(step_mm: float = 0.8) -> float:
-    """Volume of the liver in ml by counting the points of a fine grid of ``step_mm`` inside it."""
+def liver_volume_ml(step_mm: float = 1.2) -> float:
+    """Volume of the liver in ml by counting the points of a grid of ``step_mm`` inside it.
+
+    Steps of 1.5, 1.2, 1.0, 0.8 and 0.6 mm give 1583.7, 1583.8, 1583.5, 1583.8 and 1583.8 ml.
+    """
     low, high = LIVER_BOX
     x, y, z = (np.arange(a + 0.37 * step_mm, b, step_mm) for a, b in zip(low, high, strict=True))
     inside = 0
