@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -47,21 +47,36 @@ def _centre(mask: Segmentation) -> NDArray[np.float64]:
     return mask.grid.index_to_lps(np.argwhere(mask.labels != 0).mean(axis=0))
 
 
-def pair_lesions(
-    before: Segmentation, after: Segmentation, liver_before: Segmentation, liver_after: Segmentation
-) -> Pairing:
-    """Match the lesions of two visits by the distance of their centres relative to the liver's centre.
+def _last_seen(
+    earlier: Sequence[tuple[Segmentation, Segmentation]],
+) -> tuple[list[int], NDArray[np.float64], NDArray[np.float64]]:
+    """Every lesion of the earlier visits where it was last seen, its centre relative to that visit's liver."""
+    places: dict[int, tuple[NDArray[np.float64], float]] = {}
+    for lesions, liver in earlier:
+        numbers, centres, radii = _bodies(lesions)
+        middle = _centre(liver) if numbers else np.zeros(3)
+        for number, centre, radius in zip(numbers, centres, radii, strict=True):
+            places[number] = (centre - middle, float(radius))
+    known = sorted(places)
+    return known, np.array([places[n][0] for n in known]).reshape(-1, 3), np.array([places[n][1] for n in known])
 
-    ``before`` carries lasting numbers; every lesion of ``after`` gets the number of its match, or, when new, the next
+
+def pair_lesions(
+    earlier: Sequence[tuple[Segmentation, Segmentation]], after: Segmentation, liver_after: Segmentation
+) -> Pairing:
+    """Match a visit's lesions with those of earlier visits by the distance of centres relative to the liver's centre.
+
+    ``earlier`` are (lesions, liver) of each earlier visit in order; their values are lasting numbers, and a lesion is
+    looked for where it was last seen. Every lesion of ``after`` gets the number of its match, or, when new, the next
     number never used. One-to-one, smallest total distance (Hungarian method) among pairs within
     ``max(MATCH_DISTANCE_MM, sum of equivalent radii)``.
     """
-    old, old_centres, old_radii = _bodies(before)
+    old, old_centres, old_radii = _last_seen(earlier)
     late, late_centres, late_radii = _bodies(after)
     numbers: dict[int, int] = {}
     warnings: list[str] = []
     if old and late:
-        late_centres = late_centres + (_centre(liver_before) - _centre(liver_after))
+        late_centres = late_centres - _centre(liver_after)
         distance = np.linalg.norm(old_centres[:, None] - late_centres[None], axis=2)
         allowed = distance <= np.maximum(MATCH_DISTANCE_MM, old_radii[:, None] + late_radii[None])
         rows, columns = linear_sum_assignment(np.where(allowed, distance, 1e6))

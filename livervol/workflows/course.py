@@ -62,7 +62,7 @@ def run_course(
                     words,
                     folder / f"visit_{number}",
                     settings=replace(settings, overwrite=False),
-                    previous=outputs[-1] if outputs else None,
+                    earlier=tuple(outputs),
                     progress=step,
                 )
             )

@@ -102,13 +102,13 @@ def run_visit(
     *,
     given: GivenMasks | None = None,
     settings: VisitSettings | None = None,
-    previous: VisitOutput | None = None,
+    earlier: Sequence[VisitOutput] = (),
     progress: Progress = _silent,
 ) -> VisitOutput:
     """Segment, measure and report one visit; writes ``out`` whole or not at all.
 
-    ``inputs`` are INPUT words (a DICOM folder, ``phase=PATH`` pairs, one image); ``previous`` is an earlier visit of
-    the same course, whose lesion numbers are kept. Raises ``LivervolError`` when the input is refused.
+    ``inputs`` are INPUT words (a DICOM folder, ``phase=PATH`` pairs, one image); ``earlier`` are the same
+    course's visits so far, whose lesion numbers are kept. Raises ``LivervolError`` when the input is refused.
     """
     settings = settings or VisitSettings()
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
@@ -122,7 +122,7 @@ def run_visit(
         progress("aligning phases")
         _align(work)
         progress("finding lesions")
-        _find_lesions(work, previous)
+        _find_lesions(work, earlier)
         progress("judging viability")
         _judge_viability(work, settings)
         return _measure_and_write(work, settings, folder, Path(out), progress)
@@ -238,7 +238,7 @@ def _align(work: _Work) -> None:
             work.not_subtracted.add(phase)
 
 
-def _find_lesions(work: _Work, previous: VisitOutput | None) -> None:
+def _find_lesions(work: _Work, earlier: Sequence[VisitOutput]) -> None:
     if "lesions" not in work.masks:
         found = segment_lesions(work.phases, work.masks["liver"])
         work.masks["lesions"] = found.segmentation
@@ -246,12 +246,15 @@ def _find_lesions(work: _Work, previous: VisitOutput | None) -> None:
         confidences = {str(k): round(float(v), 3) for k, v in found.confidence.items()}
     else:
         confidences = {}
-    if previous is not None and "lesions" in previous.masks:
-        pairing = pair_lesions(
-            previous.masks["lesions"], work.masks["lesions"], previous.masks["liver"], work.masks["liver"]
-        )
+    if earlier:
+        before = [(output.masks["lesions"], output.masks["liver"]) for output in earlier]
+        pairing = pair_lesions(before, work.masks["lesions"], work.masks["liver"])
         work.masks["lesions"] = renumbered(work.masks["lesions"], pairing.numbers)
         work.quality += pairing.warnings
+        work.quality += [
+            f"lesion {number} of an earlier visit was not found: confirm that it is gone."
+            for number in pairing.vanished
+        ]
         confidences = {str(pairing.numbers[int(k)]): v for k, v in confidences.items()}
     if confidences:
         work.confidence["lesions"] = confidences

@@ -27,7 +27,7 @@ def liver(shift=(0, 0, 0)):
 def test_numbers_follow_the_lesion_not_the_order():
     before = balls((1, (10, 20, 20), 12), (2, (20, 40, 45), 8))
     after = balls((1, (20, 40, 45), 10), (2, (10, 20, 20), 5))
-    pairing = pair_lesions(before, after, liver(), liver())
+    pairing = pair_lesions([(before, liver())], after, liver())
     assert dict(pairing.numbers) == {1: 2, 2: 1}
     assert pairing.new == ()
     assert pairing.vanished == ()
@@ -37,14 +37,14 @@ def test_numbers_follow_the_lesion_not_the_order():
 def test_a_moved_patient_does_not_matter():
     before = balls((1, (10, 22, 25), 10), (2, (20, 40, 45), 8))
     after = balls((1, (20, 40, 45), 8), (2, (10, 22, 25), 10), shift=(0, 8, 10))
-    pairing = pair_lesions(before, after, liver(), liver(shift=(0, 8, 10)))
+    pairing = pair_lesions([(before, liver())], after, liver(shift=(0, 8, 10)))
     assert dict(pairing.numbers) == {1: 2, 2: 1}
 
 
 def test_new_and_vanished_lesions():
     before = balls((3, (10, 20, 20), 8), (5, (20, 40, 50), 8))
     after = balls((1, (10, 20, 20), 8), (2, (22, 15, 50), 6))
-    pairing = pair_lesions(before, after, liver(), liver())
+    pairing = pair_lesions([(before, liver())], after, liver())
     assert dict(pairing.numbers) == {1: 3, 2: 6}
     assert pairing.new == (6,)
     assert pairing.vanished == (5,)
@@ -53,7 +53,7 @@ def test_new_and_vanished_lesions():
 def test_a_doubtful_match_is_named():
     before = balls((1, (15, 30, 30), 6))
     after = balls((1, (15, 30, 34), 5), (2, (15, 30, 25), 5))
-    pairing = pair_lesions(before, after, liver(), liver())
+    pairing = pair_lesions([(before, liver())], after, liver())
     assert len(pairing.new) == 1
     assert len(pairing.warnings) == 1
     assert "lesion 1" in pairing.warnings[0]
@@ -64,9 +64,18 @@ def test_empty_visits(empty):
     full = balls((1, (10, 20, 20), 8))
     none = Segmentation(np.zeros(GRID.shape_zyx, np.uint8), GRID, {})
     before, after = (none, full) if empty == "before" else (full, none)
-    pairing = pair_lesions(before, after, liver(), liver())
+    pairing = pair_lesions([(before, liver())], after, liver())
     assert pairing.new == ((1,) if empty == "before" else ())
     assert pairing.vanished == (() if empty == "before" else (1,))
+
+
+def test_a_lesion_that_comes_back_gets_its_own_number():
+    first = balls((1, (10, 20, 20), 8), (2, (20, 40, 50), 8))
+    second = balls((1, (10, 20, 20), 8))
+    third = balls((1, (20, 40, 50), 8), (2, (22, 15, 50), 6), (3, (10, 20, 20), 8))
+    pairing = pair_lesions([(first, liver()), (second, liver())], third, liver())
+    assert dict(pairing.numbers) == {1: 2, 2: 3, 3: 1}
+    assert pairing.new == (3,)
 
 
 def test_renumbering_keeps_places():
