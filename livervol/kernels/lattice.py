@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from livervol.kernels.slabs import over_slabs
 
-__all__ = ["argmax_trilinear", "sum_probabilities"]
+__all__ = ["argmax_allowed", "argmax_trilinear", "sum_probabilities"]
 
 
 def argmax_trilinear(
@@ -22,6 +22,20 @@ def argmax_trilinear(
     result = np.zeros(mask.shape, np.uint8)
     lattice, plain = np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(mask)
     over_slabs(_argmax, mask.shape[0], mask.size, lattice, np.ascontiguousarray(matrix, np.float64), plain, result)
+    return result
+
+
+def argmax_allowed(
+    scores: NDArray[np.float32], matrix: NDArray[np.float64], allowed: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """1 + the class with the highest interpolated score among those a voxel allows, 0 where it allows none.
+
+    ``allowed`` has bit k set where class k may be chosen (at most eight classes); the rest as ``argmax_trilinear``.
+    """
+    result = np.zeros(allowed.shape, np.uint8)
+    lattice, bits = np.ascontiguousarray(scores, np.float32), np.ascontiguousarray(allowed)
+    affine = np.ascontiguousarray(matrix, np.float64)
+    over_slabs(_argmax_allowed, allowed.shape[0], allowed.size, lattice, affine, bits, result)
     return result
 
 
@@ -75,6 +89,26 @@ def _argmax(lattice, matrix, mask, result, start, stop):
                 x = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3]
                 _scores_at(lattice, z, y, x, scores)
                 result[i, j, k] = np.argmax(scores) + 1
+
+
+@njit(cache=True, nogil=True)
+def _argmax_allowed(lattice, matrix, allowed, result, start, stop):
+    scores = np.empty(lattice.shape[3], np.float64)
+    for i in range(start, stop):
+        for j in range(allowed.shape[1]):
+            for k in range(allowed.shape[2]):
+                bits = allowed[i, j, k]
+                if bits == 0:
+                    continue
+                z = matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + matrix[0, 3]
+                y = matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + matrix[1, 3]
+                x = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3]
+                _scores_at(lattice, z, y, x, scores)
+                best, chosen = -np.inf, 0
+                for c in range(len(scores)):
+                    if (bits >> c) & 1 and scores[c] > best:
+                        best, chosen = scores[c], c + 1
+                result[i, j, k] = chosen
 
 
 @njit(cache=True, nogil=True)

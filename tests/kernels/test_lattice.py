@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from livervol.kernels.lattice import argmax_trilinear, sum_probabilities
+from livervol.kernels.lattice import argmax_allowed, argmax_trilinear, sum_probabilities
 
 MATRIX = np.array([[0.31, 0.02, -0.01, -0.4], [0.03, 0.28, 0.02, 0.2], [-0.02, 0.01, 0.33, 0.1]])
 
@@ -30,6 +30,15 @@ def test_argmax_equals_the_twin(case):
     scores, mask = case
     expected = np.where(mask, slow_scores(scores, MATRIX, mask.shape).argmax(axis=-1) + 1, 0)
     assert np.array_equal(argmax_trilinear(scores, MATRIX, mask), expected)
+
+
+def test_argmax_among_the_allowed_equals_the_twin(case):
+    scores, _ = case
+    allowed = np.random.default_rng(8).integers(0, 32, (19, 23, 25)).astype(np.uint8)
+    bits = (allowed[..., None] >> np.arange(5)) & 1
+    masked = np.where(bits == 1, slow_scores(scores, MATRIX, allowed.shape), -np.inf)
+    expected = np.where(allowed > 0, masked.argmax(axis=-1) + 1, 0)
+    assert np.array_equal(argmax_allowed(scores, MATRIX, allowed), expected)
 
 
 def test_sums_equal_the_twin(case):
