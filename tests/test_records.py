@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -58,3 +59,26 @@ def test_light_modules_load_no_arrays(module):
     code = f"import sys, {module}; print(sorted({{'numpy', 'numba', 'SimpleITK'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_lesions_and_visits_survive_pickling_with_their_words():
+    lesion = Lesion(2, "target", attributes={"kind": "mass"}, measurements=(Measurement("longest_mm", 31.5, "mm"),))
+    visit = Visit(1, "2024-01", "r1", True, (lesion,), (Measurement("sum_mm", 31.5, "mm"),), {"markers": "normal"})
+    again = pickle.loads(pickle.dumps(visit))
+    assert again == visit
+    assert again.lesions[0].attributes["kind"] == "mass"
+    with pytest.raises(TypeError):
+        again.attributes["markers"] = "abnormal"
+
+
+def test_visit_lookup():
+    visit = Visit(1, measurements=(Measurement("sum_mm", 31.5, "mm"),))
+    assert visit.value("sum_mm") == 31.5
+    assert visit.value("other") is None
+
+
+def test_words_are_kept_apart_from_the_mapping_given():
+    words = {"kind": "mass"}
+    lesion = Lesion(1, attributes=words)
+    words["kind"] = "cyst"
+    assert lesion.attributes["kind"] == "mass"

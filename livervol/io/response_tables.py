@@ -136,14 +136,18 @@ def _rows_of(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
         raise CriteriaError(
             refusal("table is not text", expected="UTF-8 CSV or Parquet", got="other bytes", where=path.name)
         ) from error
-    lines = csv.reader(io.StringIO(text, newline=""))
-    header = next(lines, [])
-    return header, _numbered(lines)
+    rows = _numbered(csv.reader(io.StringIO(text, newline="")), path.name)
+    return list(next(rows, (0, []))[1]), rows
 
 
-def _numbered(lines: Any) -> Iterator[tuple[int, Cells]]:
-    for cells in lines:
-        yield lines.line_num, cells
+def _numbered(lines: Any, file: str) -> Iterator[tuple[int, Cells]]:
+    try:
+        for cells in lines:
+            yield lines.line_num, cells
+    except csv.Error as error:
+        raise CriteriaError(
+            refusal("table is not CSV", expected="comma-separated text", got=str(error), where=file)
+        ) from error
 
 
 def _parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
@@ -152,7 +156,7 @@ def _parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise CriteriaError(
             refusal("table cannot be read", expected="a Parquet file", got="something else", where=path.name)
         ) from error

@@ -34,6 +34,8 @@ _BY_SUMS = {
 }
 _OTHERS = {"irecist": assess_irecist, "lirads": assess_lirads}
 
+_ON_BARE_SUMS = (*(name for name, c in _BY_SUMS.items() if c.accepts_sums), "irecist")
+
 #: Every criterion by name; ``all`` means each of them in turn.
 CRITERIA = (*_BY_SUMS, *_OTHERS, "all")
 
@@ -71,7 +73,7 @@ def assess(course: Course, criterion: str, parameters: Mapping[str, Value] | Non
 
 def _assess_every(course: Course, parameters: dict[str, Value]) -> tuple[ResponseRow, ...]:
     bare = sums_only(course)
-    names = [n for n in CRITERIA if n != "all" and (not bare or (n in _BY_SUMS and _BY_SUMS[n].accepts_sums))]
+    names = [name for name in CRITERIA if name != "all" and (not bare or name in _ON_BARE_SUMS)]
     known = {key for name in names for key in load_rulebook(name).parameters}
     if unknown := set(parameters) - known:
         raise CriteriaError(

@@ -178,12 +178,12 @@ def _later_role(lesion: Lesion, visit: Visit, roles: Roles) -> None:
                 )
             )
         roles.fragments[lesion.number] = roles.fragments.get(parent, parent)
-    elif lesion.role in ("target", "non_target"):
+    elif lesion.role != "new":
         raise CriteriaError(
             refusal(
-                f"{lesion.role} lesion absent at baseline",
+                "lesion absent at baseline",
                 expected="role new for a lesion first seen later",
-                got=lesion.role,
+                got=lesion.role or "no role",
                 where=f"visit {visit.number}, lesion {lesion.number}",
                 do="Call it new, or name its origin in split_from.",
             )

@@ -277,7 +277,7 @@ class Rulebook:
         """The whole book as a person reads it."""
         lines = [f"{self.name}: {self.title}. {self.source}", "", "parameters"]
         lines += [
-            f"  {p.name} = {_plain(p.value)}{' ' + p.unit if p.unit else ''}: {p.says} [{p.source}]"
+            f"  {p.name} = {_plain(p.value)}{' ' + p.unit if p.unit not in ('', '1') else ''}: {p.says} [{p.source}]"
             for p in self.parameters.values()
         ]
         for section in SECTIONS:

@@ -61,7 +61,11 @@ def read_rules(name: str) -> Mapping[str, Any]:
 
 
 def build_rulebook(name: str, read: Callable[[str], Mapping[str, Any]] = read_rules) -> Rulebook:
-    """The rulebook of a document, its ``extends`` chain resolved (``without`` names parameters that do not apply); ``read`` gives the document of a name."""
+    """The rulebook of a document, its ``extends`` chain resolved; ``read`` gives the document of a name.
+
+    A document replaces parameters, facts and rules of the one it extends by name; ``without`` lists parameters of that
+    one which do not apply.
+    """
     document = read(name)
     base = build_rulebook(document["extends"], read) if "extends" in document else None
     parameters = dict(base.parameters) if base else {}

@@ -76,8 +76,11 @@ def count_notes(targets: Mapping[int, Lesion], book: Rulebook) -> list[str]:
     return notes
 
 
-def _rank(lesion: Lesion, facts: Mapping[str, float | None]) -> tuple[float, int]:
-    size = facts["viable_size"] if facts["viable_size"] is not None and facts["intrahepatic"] else facts["size"]
+def _rank(lesion: Lesion, visit: Visit, book: Rulebook) -> tuple[float, int]:
+    """Largest first, equal sizes by number; in the liver by the viable diameter where the criterion asks for one."""
+    facts = _eligibility_facts(lesion, visit, book)
+    viable = facts["viable_size"] if facts["intrahepatic"] and "viable_min_mm" in book.values else None
+    size = facts["size"] if viable is None else viable
     return (-(size or 0.0), lesion.number)
 
 
@@ -88,7 +91,7 @@ def propose_targets(visit: Visit, book: Rulebook) -> tuple[Proposal, ...]:
     ``max_targets`` (RECIST 1.1, 4.1). A proposal: reproducibility is for the reader to judge.
     """
     decisions = {lesion.number: eligibility(lesion, visit, book) for lesion in visit.lesions}
-    ranks = {lesion.number: _rank(lesion, _eligibility_facts(lesion, visit, book)) for lesion in visit.lesions}
+    ranks = {lesion.number: _rank(lesion, visit, book) for lesion in visit.lesions}
     queues: dict[str, list[int]] = {}
     for lesion in sorted(visit.lesions, key=lambda one: ranks[one.number]):
         if decisions[lesion.number].category == "target":

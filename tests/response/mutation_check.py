@@ -1,7 +1,7 @@
 """Changes every threshold, operator, category and row of the rule data, one at a time; a truth table must notice.
 
-Run as a script it prints the survivors and killed / total; the test does the same and fails on a survivor that is not in
-``EQUIVALENT`` with its reason.
+Run as a script it prints the survivors and killed / total; the test fails on a survivor that is not in ``EQUIVALENT``
+with its reason.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from response import truth_tables
-
 from livervol.errors import CriteriaError
 from livervol.response import bor, protocol
 from livervol.response.bor import BorSettings
 from livervol.response.protocol import PROTOCOLS, Protocol
 from livervol.response.rulefiles import build_rulebook, read_rules
 from livervol.response.scores import ChildPughBands
+from response import truth_tables
 
 CRITERIA = ("recist11", "mrecist", "easl", "who", "choi", "volumetric", "irecist", "lirads")
 FLIPS = {"<=": ("<", ">="), ">=": (">", "<="), "<": ("<=", ">"), ">": (">=", "<"), "==": ("!=",)}

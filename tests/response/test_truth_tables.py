@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from response import truth_tables
-
 from livervol.response.protocol import load_protocol
 from livervol.response.rulefiles import load_rulebook
+from response import truth_tables
 
 
 def _wrong(checks):
