@@ -1,0 +1,226 @@
+"""Which operations clear all tumour with the wanted margin, and what liver each leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from livervol import __version__
+from livervol.errors import GridError, ScanError, refusal
+from livervol.files import write_text
+from livervol.io.images import read_labels
+from livervol.io.tables import SCHEMA_VERSION, nested_values
+from livervol.measure.remnant import Remnant, RemnantSettings, SegmentSpread, find_remnants, remnant_measurements
+from livervol.measure.resection import PROTOCOLS, STANDARD, Operation, RemnantProtocol
+from livervol.measure.standard_volume import PatientSize
+from livervol.records import Measurement
+from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
+from livervol.scan import Segmentation
+from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
+
+__all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_of"]
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """What a plan is asked: least tumour-free ``margin_mm``, the ``protocol`` that judges FLR, the patient's size.
+
+    ``uncertainty`` false leaves the intervals out (no network is run).
+    """
+
+    margin_mm: float = 10.0
+    protocol: RemnantProtocol = PROTOCOLS["trial"]
+    patient: PatientSize | None = None
+    uncertainty: bool = True
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin_mm <= 100:
+            raise ScanError(
+                refusal("wanted margin", expected="0 to 100 mm", got=f"{self.margin_mm:g}", do="Give it in mm.")
+            )
+
+
+@dataclass(frozen=True)
+class PlannedOperation:
+    """One operation of a plan: its remnant, its measurements by key, and why it does not do ("" when it does)."""
+
+    remnant: Remnant
+    measurements: Mapping[str, Measurement]
+    rejected: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The operation's slug."""
+        return self.remnant.operation.slug
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``possible`` operations by decreasing FLR %, ``rejected`` ones with reasons, ``warnings``."""
+
+    possible: tuple[PlannedOperation, ...]
+    rejected: tuple[PlannedOperation, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def patient_size(height_cm: float | None, weight_kg: float | None, sex: str = "") -> PatientSize:
+    """Body size with the body surface by every method; None for what is unknown.
+
+    A height in metres or a weight in grams raises ``CriteriaError``.
+    """
+    surfaces: dict[str, float] = {}
+    if height_cm is not None and weight_kg is not None:
+        surfaces = {name: body_surface_area_m2(height_cm, weight_kg, name) for name in BSA_FORMULAS}
+    return PatientSize(height_cm, weight_kg, sex, surfaces)
+
+
+def spread_of(found: CouinaudResult) -> SegmentSpread:
+    """The uncertainty of segments from the liver's shape, as remnants need it."""
+    return SegmentSpread(tuple(range(1, 9)), found.half_widths_ml, found.interval_floor, found.interval_method)
+
+
+def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan:
+    """All standard operations of a visit's output folder, judged by margin and ranked by FLR %; writes ``plan.json``.
+
+    Reads liver, segments and (if there) lesions. Without lesions every operation is possible and a warning says so.
+    Intervals are given when the segments came from the liver's shape. Raises ``LivervolError`` for a folder that lacks
+    a mask and for an existing plan.json without ``overwrite``.
+    """
+    settings, root = settings or PlanSettings(), Path(folder)
+    liver, segments, lesions = _read(root)
+    warnings: list[str] = []
+    if lesions is None or not lesions.labels.any():
+        warnings.append("no lesion is marked: nothing has to be cleared, every operation is listed")
+    spread = None
+    if settings.uncertainty and _from_shape(root, segments):
+        found = segment_couinaud(liver)
+        spread = spread_of(found)
+        warnings += found.warnings
+    plan = _judge(liver, segments, lesions, settings, (spread, warnings))
+    document = _document(plan, settings)
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(root / "plan.json", text + "\n", overwrite=settings.overwrite)
+    return plan
+
+
+def _read(root: Path) -> tuple[Segmentation, Segmentation, Segmentation | None]:
+    masks: dict[str, Segmentation] = {}
+    for name in ("liver", "segments", "lesions"):
+        path = root / f"{name}.nii.gz"
+        if path.is_file():
+            masks[name] = read_labels(path)
+        elif name != "lesions":
+            raise ScanError(
+                refusal(
+                    f"{name} mask is missing",
+                    expected=f"{name}.nii.gz in the visit's folder",
+                    got="no such file",
+                    where=str(root),
+                    do="Run livervol run or livervol measure on the visit first.",
+                )
+            )
+    for name, mask in masks.items():
+        if not mask.grid.matches(masks["liver"].grid):
+            raise GridError(
+                refusal(
+                    f"{name} mask is not on the liver's grid",
+                    expected=masks["liver"].grid.describe(),
+                    got=mask.grid.describe(),
+                    where=str(root),
+                )
+            )
+    return masks["liver"], masks["segments"], masks.get("lesions")
+
+
+def _from_shape(root: Path, segments: Segmentation) -> bool:
+    """True when the visit's provenance says that the shape network drew the segments, unsplit."""
+    path = root / "measurements.json"
+    if not path.is_file() or {41, 42} & set(segments.names):
+        return False
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        methods = document.get("provenance", {}).get("methods", {})
+        return str(methods.get("segments", "")).startswith(MODEL)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise ScanError(
+            refusal(
+                "measurements.json is unreadable",
+                expected="what livervol run writes",
+                got=type(error).__name__,
+                where=str(path),
+            )
+        ) from error
+
+
+def _considered(segments: Segmentation) -> list[Operation]:
+    split = {41, 42} <= set(segments.names)
+    return [op for op in STANDARD if split or not {41, 42} & set(op.removed)]
+
+
+def _judge(
+    liver: Segmentation,
+    segments: Segmentation,
+    lesions: Segmentation | None,
+    settings: PlanSettings,
+    known: tuple[SegmentSpread | None, list[str]],
+) -> Plan:
+    spread, warnings = known
+    operations = _considered(segments)
+    judged = RemnantSettings(protocol=settings.protocol, spread=spread)
+    found = find_remnants(liver, segments, lesions, operations, spread)
+    measured = remnant_measurements(found, settings.patient, judged, lesions_known=lesions is not None)
+    rows = []
+    for remnant in found:
+        stem = f"remnant.{remnant.operation.slug}."
+        own = {m.name.removeprefix(stem): m for m in measured if m.name.startswith(stem)}
+        rows.append(PlannedOperation(remnant, own, _reason(remnant, settings.margin_mm)))
+    rows.sort(key=lambda row: -row.remnant.flr_of_functional_percent)
+    return Plan(tuple(r for r in rows if not r.rejected), tuple(r for r in rows if r.rejected), tuple(warnings))
+
+
+def _reason(remnant: Remnant, margin_mm: float) -> str:
+    if not remnant.removes:
+        return "the segments it removes hold no voxel"
+    if not remnant.functional_ml > 0:
+        return "the liver is all tumour"
+    if remnant.clears(margin_mm):
+        return ""
+    reasons = []
+    if remnant.remaining:
+        reasons.append(f"leaves lesion {', '.join(map(str, remnant.remaining))}")
+    if remnant.cut:
+        reasons.append(f"cuts through lesion {', '.join(map(str, remnant.cut))}")
+    if not reasons:
+        reasons.append(f"margin {remnant.margin_mm:.1f} mm, wanted {margin_mm:g} mm")
+    return "; ".join(reasons)
+
+
+def _document(plan: Plan, settings: PlanSettings) -> dict[str, Any]:
+    def entry(row: PlannedOperation) -> dict[str, Any]:
+        values = nested_values(row.measurements[key] for key in row.measurements)["remnant"][row.slug]
+        head = {
+            "operation": row.slug,
+            "name": row.remnant.operation.name,
+            "removed": list(row.remnant.operation.removed),
+        }
+        return {**head, **({"rejected": row.rejected} if row.rejected else {}), **values}
+
+    protocol = settings.protocol
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "margin_mm": settings.margin_mm,
+        "protocol": {
+            "name": protocol.name,
+            "threshold_percent": protocol.threshold_percent,
+            "denominator": protocol.denominator,
+            "source": protocol.source,
+        },
+        "operations": [entry(row) for row in plan.possible],
+        "rejected": [entry(row) for row in plan.rejected],
+        "quality": list(plan.warnings),
+        "provenance": {"program": "livervol", "version": __version__},
+    }

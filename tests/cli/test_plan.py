@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from livervol import cli
+from livervol.grid import Grid
+from livervol.io.nifti import write_nifti_labels
+from livervol.scan import Segmentation
+
+GRID = Grid.from_parts((12, 20, 40), (5.0, 4.0, 4.0), (-80.0, -40.0, 100.0))
+#: Columns along the patient's right to left.
+COLUMNS = {6: (2, 10), 5: (10, 18), 4: (18, 24), 3: (24, 32), 1: (32, 34)}
+ABOVE = {6: 7, 5: 8, 3: 2}
+
+
+def phantom():
+    labels = np.zeros(GRID.shape_zyx, np.uint8)
+    for value, (start, stop) in COLUMNS.items():
+        labels[2:6, 2:18, start:stop] = value
+        labels[6:10, 2:18, start:stop] = ABOVE.get(value, value)
+    return labels
+
+
+def write(folder, name, labels, grid=GRID):
+    names = {int(v): str(v) for v in np.unique(labels) if v}
+    write_nifti_labels(folder / f"{name}.nii.gz", Segmentation(labels.astype(np.uint8), grid, names))
+
+
+@pytest.fixture
+def visit(tmp_path):
+    """A liver cut by known planes with one lesion in VIII, two voxels (8 mm) from the main plane."""
+    folder = tmp_path / "visit"
+    folder.mkdir()
+    labels = phantom()
+    lesions = np.zeros_like(labels)
+    lesions[7:9, 8:11, 13:16] = 1
+    write(folder, "liver", labels > 0)
+    write(folder, "segments", labels)
+    write(folder, "lesions", lesions)
+    return folder
+
+
+@pytest.fixture
+def plan(monkeypatch, capfd):
+    """Run the verb as the command line does: exit code, standard output, standard error."""
+    monkeypatch.setitem(cli.VERBS, "plan", cli.Verb("plan", "operations that clear the tumour"))
+
+    def run(*words):
+        code = cli.main(["plan", *map(str, words)])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_operations_are_ranked_and_the_rest_explained(visit, plan):
+    code, out, err = plan(visit, "--margin-mm", "8", "--height-cm", "170", "--weight-kg", "70", "--sex", "male")
+    assert (code, err) == (0, "")
+    document = json.loads((visit / "plan.json").read_text())
+    # voxels that stay, by hand: 32 columns in all; the lesion's 18 voxels leave the functional volume
+    expected = {
+        "right_hepatectomy": 16 * 128,
+        "extended_right_hepatectomy": 10 * 128,
+    }
+    got = {entry["operation"]: entry for entry in document["operations"]}
+    for slug, voxels in expected.items():
+        assert got[slug]["flr_of_functional_percent"] == pytest.approx(100 * voxels / (32 * 128 - 18))
+    flr = [entry["flr_of_functional_percent"] for entry in document["operations"]]
+    assert flr == sorted(flr, reverse=True)
+    assert all(entry["margin_mm"] >= 8.0 - 1e-4 for entry in document["operations"])
+    assert got["right_hepatectomy"]["margin_mm"] == pytest.approx(8.0)
+    reasons = {entry["operation"]: entry["rejected"] for entry in document["rejected"]}
+    assert reasons["left_hepatectomy"] == "leaves lesion 1"
+    # level planes: the lesion lies one voxel (5 mm) above V
+    assert reasons["segments:8"] == "margin 5.0 mm, wanted 8 mm"
+    assert "right hepatectomy" in out
+    assert "not left hepatectomy: leaves lesion 1" in out
+    assert got["right_hepatectomy"]["sflr_percent"] == pytest.approx(
+        got["right_hepatectomy"]["volume_ml"] / (-794.41 + 1267.28 * (170 * 70 / 3600) ** 0.5) * 100
+    )
+
+
+def test_margin_decides(visit, plan):
+    assert plan(visit, "--margin-mm", "8.1")[0] == 0
+    slugs = {entry["operation"] for entry in json.loads((visit / "plan.json").read_text())["operations"]}
+    assert "right_hepatectomy" not in slugs
+    assert "extended_right_hepatectomy" in slugs
+    assert plan(visit, "--margin-mm", "1", "--overwrite")[0] == 0
+    slugs = {entry["operation"] for entry in json.loads((visit / "plan.json").read_text())["operations"]}
+    assert {"segments:8", "right_hepatectomy", "right_anterior_sectionectomy"} <= slugs
+
+
+def test_nothing_clears(visit, plan):
+    lesions = np.zeros(GRID.shape_zyx)
+    lesions[4:8, 8:11, 5:30] = 1
+    (visit / "lesions.nii.gz").unlink()
+    write(visit, "lesions", lesions)
+    code, out, _ = plan(visit)
+    assert code == 0
+    assert "no standard operation clears all tumour by 10 mm" in out
+    assert json.loads((visit / "plan.json").read_text())["operations"] == []
+
+
+def test_without_lesions_everything_is_listed_with_a_warning(visit, plan):
+    (visit / "lesions.nii.gz").unlink()
+    code, _, err = plan(visit)
+    assert code == 0
+    assert "no lesion is marked" in err
+    assert json.loads((visit / "plan.json").read_text())["rejected"] == []
+
+
+def test_threshold_and_condition(visit, plan):
+    plan(visit, "--liver-condition", "cirrhosis")
+    assert json.loads((visit / "plan.json").read_text())["protocol"]["threshold_percent"] == 40.0
+    plan(visit, "--threshold", "30", "--overwrite")
+    protocol = json.loads((visit / "plan.json").read_text())["protocol"]
+    assert (protocol["name"], protocol["threshold_percent"]) == ("trial, threshold given", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--liver-condition", "healthy"), "liver condition"),
+        (("--height-cm", "1.7", "--weight-kg", "70"), "height out of range"),
+        (("--weight-kg", "70000"), "weight out of range"),
+        (("--margin-mm", "-1"), "wanted margin"),
+        (("--threshold", "0.35", "--sex", "both"), "sex"),
+        (("--threshold", "120"), "FLR threshold"),
+    ],
+)
+def test_refusals_write_nothing(visit, plan, words, sentence):
+    code, _, err = plan(visit, *words)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+    assert not (visit / "plan.json").exists()
+
+
+def test_an_existing_plan_is_kept(visit, plan):
+    (visit / "plan.json").write_text("mine")
+    code, _, err = plan(visit)
+    assert code == 2
+    assert "already exists" in err
+    assert (visit / "plan.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["liver", "segments"])
+def test_a_missing_mask_is_refused(visit, plan, name):
+    (visit / f"{name}.nii.gz").unlink()
+    code, _, err = plan(visit)
+    assert code == 2
+    assert f"{name} mask is missing" in err
+
+
+def test_masks_on_another_grid_are_refused(visit, plan):
+    (visit / "lesions.nii.gz").unlink()
+    write(visit, "lesions", phantom() == 8, Grid.from_parts(GRID.shape_zyx, GRID.spacing_mm))
+    code, _, err = plan(visit)
+    assert code == 2
+    assert "lesions mask is not on the liver's grid" in err
+
+
+def test_a_split_fourth_segment_brings_its_operation(visit, plan):
+    labels = phantom()
+    labels[6:][labels[6:] == 4] = 41
+    labels[labels == 4] = 42
+    (visit / "segments.nii.gz").unlink()
+    write(visit, "segments", labels)
+    plan(visit, "--margin-mm", "0")
+    document = json.loads((visit / "plan.json").read_text())
+    every = {e["operation"]: e for e in document["operations"] + document["rejected"]}
+    # 32 columns of 128 voxels; the lesion's 18 voxels stay behind but are no remnant
+    left = {"segments:5,42": 32 * 128 - 8 * 64 - 6 * 64 - 18, "left_hepatectomy": 18 * 128 - 18}
+    for slug, voxels in left.items():
+        assert every[slug]["flr_of_total_percent"] == pytest.approx(100 * voxels / (32 * 128))
