@@ -112,13 +112,8 @@ def _check_weights(card: ModelCard) -> None:
 @lru_cache(maxsize=4)
 def _session(card: ModelCard, threads: int) -> Any:
     _check_weights(card)
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(
-            refusal("model runtime missing", expected="onnxruntime", got="not installed", where=card.name,
-                    do='Run pip install "livervol[onnx]".')
-        ) from error  # fmt: skip
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
