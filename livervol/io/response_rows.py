@@ -130,7 +130,7 @@ class LesionReader(RowReader):
         self.numbers = [(name, self.at.get(name)) for name, _ in MEASURED]
         self.lesion_words = [(n, name, LESION_WORDS[name]) for name, n in self.at.items() if name in LESION_WORDS]
         self.largest_baseline_mm = 0.0
-        self.parsed: dict[str, float] = {}
+        self.parsed: dict[str, float | None] = {"": None}
 
     def take(self, row: int, cells: Cells) -> None:
         """Check one row and keep it."""
@@ -162,7 +162,7 @@ class LesionReader(RowReader):
             site = "other_node" if node else "liver"
         elif site in _NODE_SITES and node is False:
             self._warn(where, f"site {site} with node 0: taken as a node")
-        values = tuple(None if n is None else self._value(cells[n], where, name) for name, n in self.numbers)
+        values = self._values(cells, where)
         state = self._state(cells, values, where)
         words = None
         if self.lesion_words:
@@ -178,10 +178,16 @@ class LesionReader(RowReader):
             self.largest_baseline_mm = max(self.largest_baseline_mm, values[0] or 0.0, values[2] or 0.0)
         return lesion, role, site, is_node, state, values, words, row
 
+    def _values(self, cells: Cells, where: Where) -> tuple[float | None, ...]:
+        parsed = self.parsed
+        try:
+            return tuple([None if n is None else parsed[cells[n]] for _, n in self.numbers])
+        except KeyError:
+            return tuple(None if n is None else self._value(cells[n], where, name) for name, n in self.numbers)
+
     def _value(self, text: str, where: Where, name: str) -> float | None:
-        known = self.parsed.get(text)
-        if known is not None:
-            return known
+        if text in self.parsed:
+            return self.parsed[text]
         value = parse_number(text.strip(), where, name)
         if value is not None and 0 <= value <= _CACHED_UP_TO:
             self.parsed[text] = value
