@@ -165,4 +165,4 @@ def identical(a: Any, b: Any) -> bool:
 
 
 def close(a: Any, b: Any) -> bool:
-    return bool(np.allclose(values_of(a), values_of(b), rtol=1e-5, atol=1e-5))
+    return bool(np.allclose(values_of(a), values_of(b), rtol=1e-4, atol=1e-4))

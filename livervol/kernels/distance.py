@@ -27,32 +27,34 @@ def distance_mm(mask: NDArray[Any], spacing_mm: Spacing, border_is_background: b
     the result is float32, within 1e-6 of the exact value relatively. Method: one axis after the other, each time the
     lowest parabola (Felzenszwalb & Huttenlocher 2012, Theory of Computing 8:415).
     """
-    squared = distance_squared_mm2(mask, spacing_mm, border_is_background)
-    over_slabs(_roots, squared.shape[0], squared.size, squared)
-    return squared
+    return _depth(mask, spacing_mm, border_is_background, rooted=True)
 
 
 def distance_squared_mm2(
     mask: NDArray[Any], spacing_mm: Spacing, border_is_background: bool = False
 ) -> NDArray[np.float32]:
     """Square of ``distance_mm`` in mm2, float32 (one rounding fewer)."""
+    return _depth(mask, spacing_mm, border_is_background, rooted=False)
+
+
+def _depth(mask: NDArray[Any], spacing_mm: Spacing, border_is_background: bool, rooted: bool) -> NDArray[np.float32]:
     source = as_bytes(mask)
-    bits = pack(source)
-    z0, z1, y0, y1, x0, x1 = bits_box(bits)
-    squared = np.zeros(source.shape, np.float32)
+    z0, z1, y0, y1, x0, x1 = bits_box(pack(source))
+    depth = np.zeros(source.shape, np.float32)
     if z1 == 0:
-        return squared
+        return depth
     if border_is_background:
         framed = np.pad(source[z0:z1, y0:y1, x0:x1], 1)
-        squared[z0:z1, y0:y1, x0:x1] = _squared(pack(framed), framed.shape[2], spacing_mm)[1:-1, 1:-1, 1:-1]
-        return squared
+        depth[z0:z1, y0:y1, x0:x1] = _nearest(framed, spacing_mm, rooted)[1:-1, 1:-1, 1:-1]
+        return depth
     # the nearest background of a voxel in the box lies at most one voxel outside the box
     nz, ny, nx = source.shape
     box = (slice(max(0, z0 - 1), min(nz, z1 + 1)), slice(max(0, y0 - 1), min(ny, y1 + 1)))
     columns = slice(max(0, x0 - 1), min(nx, x1 + 1))
-    inner = np.ascontiguousarray(source[box[0], box[1], columns])
-    squared[box[0], box[1], columns] = _squared(pack(inner), inner.shape[2], spacing_mm)
-    return squared
+    if (z0, y0, x0) == (0, 0, 0) and (z1, y1, x1) == source.shape:
+        return _nearest(source, spacing_mm, rooted)
+    depth[box[0], box[1], columns] = _nearest(np.ascontiguousarray(source[box[0], box[1], columns]), spacing_mm, rooted)
+    return depth
 
 
 def distance_to(mask: NDArray[Any], spacing_mm: Spacing, limit_mm: float = np.inf) -> NDArray[np.float32]:
@@ -64,40 +66,32 @@ def distance_to(mask: NDArray[Any], spacing_mm: Spacing, limit_mm: float = np.in
     source = as_bytes(mask)
     bits = pack(source)
     first_last = bits_box(bits)
-    far = np.full(source.shape, INFINITE, np.float32)
     if first_last[1] == 0:
-        return far
+        return np.full(source.shape, INFINITE, np.float32)
     box = []
     for axis in range(3):
         reach = source.shape[axis] if np.isinf(limit_mm) else int(limit_mm / spacing_mm[axis]) + 1
         start, stop = first_last[2 * axis], first_last[2 * axis + 1]
         box.append(slice(max(0, start - reach), min(source.shape[axis], stop + reach)))
     inner = np.ascontiguousarray(source[tuple(box)] == 0).view(np.uint8)
-    near = _squared(pack(inner), inner.shape[2], spacing_mm)
-    over_slabs(_roots, near.shape[0], near.size, near)
-    near[near > limit_mm] = INFINITE
+    near = _nearest(inner, spacing_mm, rooted=True)
+    if np.isfinite(limit_mm):
+        near[near > limit_mm] = INFINITE
+    if near.shape == source.shape:
+        return near
+    far = np.full(source.shape, INFINITE, np.float32)
     far[tuple(box)] = near
     return far
 
 
-def _squared(bits: NDArray[np.uint64], nx: int, spacing_mm: Spacing) -> NDArray[np.float32]:
-    nz, ny, _ = bits.shape
-    squared = np.zeros((nz, ny, nx), np.float32)
+def _nearest(mask: NDArray[np.uint8], spacing_mm: Spacing, rooted: bool) -> NDArray[np.float32]:
+    bits = pack(mask)
+    nz, ny, nx = mask.shape
+    squared = np.zeros(mask.shape, np.float32)
     dz, dy, dx = (float(s) for s in spacing_mm)
-    rows, tail = bits.reshape(nz * ny, -1), tail_bits(nx)
-    over_slabs(_along_x, nz * ny, squared.size, rows, tail, squared.reshape(nz * ny, nx), dx)
-    over_slabs(_along_y, nz, squared.size, bits, squared, dy)
-    over_slabs(_along_z, ny, squared.size, bits, squared, dz)
+    over_slabs(_along_x_and_y, nz, mask.size, bits.reshape(nz * ny, -1), tail_bits(nx), squared, dx, dy)
+    over_slabs(_along_z, ny, mask.size, bits, squared, dz, rooted)
     return squared
-
-
-@njit(cache=True, nogil=True)
-def _roots(values, z_start, z_stop):
-    for z in range(z_start, z_stop):
-        for y in range(values.shape[1]):
-            row = values[z, y]
-            for x in range(row.size):
-                row[x] = np.sqrt(row[x])
 
 
 @njit(cache=True, nogil=True)
@@ -122,6 +116,20 @@ def _along_x(rows, tail, squared, dx, row_start, row_stop):
 
 
 @njit(cache=True, nogil=True)
+def _nearest_lines(before, after, low, high, void):
+    # the next four lines to try, two on each side, or all on the side that is left; then where to go on
+    if before >= low and after <= high:
+        c = before - 1 if before > low else void
+        d = after + 1 if after < high else void
+        return before, after, c, d, before - 2, after + 2
+    if before >= low:
+        b, c = max(before - 1, low), max(before - 2, low)
+        return before, b, c, max(before - 3, low), before - 4, after
+    b, c = min(after + 1, high), min(after + 2, high)
+    return after, b, c, min(after + 3, high), before, after + 4
+
+
+@njit(cache=True, nogil=True)
 def _lowest(block, line, low, high, rise, best, bests):
     # Lowest parabola at one line of a block among the lines from low to high: outwards until the steps alone exceed
     # every value. ``bests`` is the same memory as ``best`` read as integers, which order as positive floats do and
@@ -130,21 +138,24 @@ def _lowest(block, line, low, high, rise, best, bests):
     width = block.shape[1]  # always BLOCK; a count unknown to the compiler keeps it from unrolling before vectorising
     for i in range(width):
         best[i] = block[line, i]
-    for step in range(max(1, low - line, line - high), max(line - low, high - line) + 1, 2):
+    before, after = min(line - 1, high), max(line + 1, low)
+    while before >= low or after <= high:
         worst = np.int32(0)
         for i in range(width):
             worst = max(worst, bests[i])
         bests[width] = worst
-        if rise[step] >= best[width]:
+        a, b, c, d, before, after = _nearest_lines(before, after, low, high, void)
+        if rise[abs(a - line)] >= best[width]:
             break
-        a = line - step if line - step >= low else void
-        b = line + step if line + step <= high else void
-        c = line - step - 1 if line - step > low else void
-        d = line + step + 1 if line + step < high else void
-        near, far = rise[step], rise[step + 1]
+        rise_a, rise_b, rise_c, rise_d = (
+            rise[abs(a - line)],
+            rise[abs(b - line)],
+            rise[abs(c - line)],
+            rise[abs(d - line)],
+        )
         for i in range(width):
-            one = min(block[a, i], block[b, i]) + near
-            two = min(block[c, i], block[d, i]) + far
+            one = min(block[a, i] + rise_a, block[b, i] + rise_b)
+            two = min(block[c, i] + rise_c, block[d, i] + rise_d)
             best[i] = min(best[i], min(one, two))
 
 
@@ -156,22 +167,31 @@ def _lowest_and_where(block, line, low, high, rise, best, bests, where, idle):
     for i in range(width):
         best[i] = block[line, i]
         where[i] = line
-    for step in range(max(1, low - line, line - high), max(line - low, high - line) + 1):
+    before, after = min(line - 1, high), max(line + 1, low)
+    while before >= low or after <= high:
         worst = np.int32(0)
         for i in range(width):
             worst = max(worst, bests[i])
         bests[width] = worst
-        if rise[step] >= best[width]:
+        a, b, c, d, before, after = _nearest_lines(before, after, low, high, void)
+        if rise[abs(a - line)] >= best[width]:
             break
-        a = line - step if line - step >= low else void
-        b = line + step if line + step <= high else void
-        near = rise[step]
-        before, after = np.int32(line - step), np.int32(line + step)
+        rise_a, rise_b, rise_c, rise_d = (
+            rise[abs(a - line)],
+            rise[abs(b - line)],
+            rise[abs(c - line)],
+            rise[abs(d - line)],
+        )
+        at_a, at_b, at_c, at_d = np.int32(a), np.int32(b), np.int32(c), np.int32(d)
         for i in range(width):
-            one, two = block[a, i] + near, block[b, i] + near
-            nearest = before if one <= two else after
+            from_a, from_b = block[a, i] + rise_a, block[b, i] + rise_b
+            from_c, from_d = block[c, i] + rise_c, block[d, i] + rise_d
+            one, two = min(from_a, from_b), min(from_c, from_d)
+            at_one = at_a if from_a <= from_b else at_b
+            at_two = at_c if from_c <= from_d else at_d
             least = min(one, two)
-            where[i] = nearest if least < best[i] else where[i]
+            at = at_one if one <= two else at_two
+            where[i] = at if least < best[i] else where[i]
             best[i] = min(best[i], least)
     first, last = np.int32(void), np.int32(-1)
     for i in range(width):
@@ -181,16 +201,13 @@ def _lowest_and_where(block, line, low, high, rise, best, bests, where, idle):
 
 
 @njit(cache=True, nogil=True)
-def _along(bits, squared, spacing):
-    """Lowest parabolas along axis 0 of bits (n, words) and squared (n, nx), in place.
+def _along(bits, squared, rise, rooted):
+    """Lowest parabolas along axis 0 of bits (n, words) and squared (n, nx), in place; their roots when asked.
 
     The line on which a column's lowest parabola stands never moves back from one line to the next, so the lines already
     settled on either side bound the search: first every 2^k-th line, then those halfway, down to every fourth.
     """
     n, nx = squared.shape
-    rise = np.empty(n + 2, np.float32)
-    for step in range(n + 2):
-        rise[step] = (step * spacing) * (step * spacing)
     block = np.empty((n + 1, BLOCK), np.float32)
     block[n] = INFINITE
     best = np.empty(BLOCK + 1, np.float32)
@@ -203,14 +220,9 @@ def _along(bits, squared, spacing):
     while coarsest < n:
         coarsest *= 2
     for w in range(bits.shape[1]):
-        some = np.uint64(0)
-        for line in range(n):
-            some |= bits[line, w]
-        if some == 0:
-            continue
         x0 = w * BLOCK
         width = min(BLOCK, nx - x0)
-        if not _load(squared, x0, width, block, best, idle):
+        if not _load(bits, squared, w, width, block, best, idle):
             continue
         stride = coarsest
         while stride >= 4:
@@ -221,51 +233,74 @@ def _along(bits, squared, spacing):
                 low = first[line - stride] if line >= stride else 0
                 high = last[line + stride] if line + stride < n else n - 1
                 first[line], last[line] = _lowest_and_where(block, line, low, high, rise, best, bests, where, idle)
-                _store(squared, line, x0, width, best, idle)
+                _store(squared, line, x0, width, best, idle, rooted)
             stride //= 2
         for line in range(n):
             if line % 4 and bits[line, w] != 0:
                 right = line - line % 4 + 4
                 high = last[right] if right < n else n - 1
                 _lowest(block, line, first[right - 4], high, rise, best, bests)
-                _store(squared, line, x0, width, best, idle)
+                _store(squared, line, x0, width, best, idle, rooted)
 
 
 @njit(cache=True, nogil=True)
-def _load(squared, x0, width, block, least, idle):
-    # one block of columns; those that are infinite throughout stay so and sit idle, as do those past the row's end
+def _load(bits, squared, w, width, block, least, idle):
+    # one block of columns; those that are infinite throughout stay so and sit idle, as do those past the row's end;
+    # False where nothing is to be done
     n = squared.shape[0]
+    x0 = w * BLOCK
     least[:] = INFINITE
+    some = False
     for line in range(n):
+        if bits[line, w] == 0:
+            block[line] = 0
+            least[:width] = 0
+            continue
+        some = True
         part = squared[line, x0 : x0 + width]
         for i in range(width):
             block[line, i] = part[i]
             least[i] = min(least[i], part[i])
-    idle[:] = 1
+    if not some:
+        return False
     some = False
     for i in range(BLOCK):
-        if least[i] < INFINITE:
-            idle[i] = 0
-            some = True
+        idle[i] = least[i] == INFINITE
+        if idle[i]:
+            block[: block.shape[0] - 1, i] = 0
         else:
-            block[:n, i] = 0
+            some = True
     return some
 
 
 @njit(cache=True, nogil=True)
-def _store(squared, line, x0, width, best, idle):
+def _store(squared, line, x0, width, best, idle, rooted):
     part = squared[line, x0 : x0 + width]
     for i in range(width):
-        part[i] = best[i] if idle[i] == 0 else INFINITE
+        value = best[i] if idle[i] == 0 else INFINITE
+        part[i] = np.sqrt(value) if rooted else value
 
 
 @njit(cache=True, nogil=True)
-def _along_y(bits, squared, dy, z_start, z_stop):
+def _rises(n, spacing):
+    rise = np.empty(n + 4, np.float32)
+    for step in range(n + 4):
+        rise[step] = (step * spacing) * (step * spacing)
+    return rise
+
+
+@njit(cache=True, nogil=True)
+def _along_x_and_y(rows, tail, squared, dx, dy, z_start, z_stop):
+    nz, ny, nx = squared.shape
+    rise = _rises(ny, dy)
+    lines = squared.reshape(nz * ny, nx)
     for z in range(z_start, z_stop):
-        _along(bits[z], squared[z], dy)
+        _along_x(rows, tail, lines, dx, z * ny, (z + 1) * ny)
+        _along(rows[z * ny : (z + 1) * ny], squared[z], rise, False)
 
 
 @njit(cache=True, nogil=True)
-def _along_z(bits, squared, dz, y_start, y_stop):
+def _along_z(bits, squared, dz, rooted, y_start, y_stop):
+    rise = _rises(squared.shape[0], dz)
     for y in range(y_start, y_stop):
-        _along(bits[:, y], squared[:, y], dz)
+        _along(bits[:, y], squared[:, y], rise, rooted)

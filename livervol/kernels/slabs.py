@@ -25,20 +25,30 @@ def set_threads(count: int) -> None:
 
 def slab_edges(count: int, voxels: int) -> list[int]:
     """Edges ``[0, ..., count]`` of the slabs that a loop over ``count`` planes of ``voxels`` in all is cut into."""
-    parts = max(1, min(_threads, count)) if voxels >= LEAST_VOXELS else 1
+    # two slabs a thread: an organ seldom fills both halves of a scan alike
+    parts = max(1, min(2 * _threads, count)) if voxels >= LEAST_VOXELS and _threads > 1 else 1
     return [count * part // parts for part in range(parts + 1)]
 
 
 def over_slabs(kernel: Callable[..., Any], count: int, voxels: int, *arguments: Any) -> None:
     """Call ``kernel(*arguments, start, stop)`` over ``[0, count)``; slabs must not write to each other's voxels.
 
-    The calling thread works too, so a call from inside the pool cannot wait for itself.
+    The calling thread takes slabs too, and takes them all where the helpers are busy with someone else's.
     """
-    edges = slab_edges(count, voxels)
-    others = [_workers().submit(kernel, *arguments, a, b) for a, b in pairwise(edges[1:])]
-    kernel(*arguments, edges[0], edges[1])
-    for other in others:
-        other.result()
+    pieces = list(pairwise(slab_edges(count, voxels)))
+    following = iter(pieces)
+
+    def work() -> None:
+        for start, stop in following:  # one step of a list's iterator is atomic
+            kernel(*arguments, start, stop)
+
+    helpers = [_workers().submit(work) for _ in range(min(_threads, len(pieces)) - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
 
 def _workers() -> ThreadPoolExecutor:

@@ -75,4 +75,4 @@ def test_a_failure_in_the_other_slab_is_heard() -> None:
 
 def test_small_work_stays_on_one_thread() -> None:
     assert slabs.slab_edges(10, 1000) == [0, 10]
-    assert slabs.slab_edges(10, 1 << 20) == [0, 5, 10]
+    assert slabs.slab_edges(10, 1 << 20) == [0, 2, 5, 7, 10]
