@@ -28,11 +28,11 @@ MAX_SPACING_RATIO = 2.0
 #: Below this share of the region covered, a subtraction would be missing too much.
 FULL_OVERLAP_PERCENT = 95.0
 #: Tissue around the mask that steers the refinement, and the voxels it works on.
-MARGIN_MM, FINE_MM, COARSE_MM = 12.0, 3.0, 6.0
+MARGIN_MM, FINE_MM = 12.0, 3.0
 CT_WINDOW_HU = (-100.0, 300.0)
 HISTOGRAM_BINS = 32
-#: Points at which the information is estimated, on a regular lattice (nothing random).
-SAMPLES = 40000
+#: Most voxels on which the information is estimated; larger regions are looked at more coarsely.
+MAX_VOXELS = 120_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def align(moving: Scan, fixed: Scan, *, mask: Segmentation | None = None) -> Ali
 
     Headers place both scans in one world (scans of different frames of reference are first centred on each other).
     A rigid transform is then fitted by Mattes mutual information (Mattes et al. 2003, IEEE Trans Med Imaging 22:120)
-    over the mask and 12 mm around it, coarse to fine, in one thread, so that the result repeats. It replaces the
+    over the mask's box and 12 mm around it, coarse to fine; the same scans give the same result. It replaces the
     header geometry only if it raises the information by 1 % and moves no corner of the region by 40 mm or more.
     ``mask`` lies on the fixed grid (usually the liver). Raises ``GridError`` when the mask is on another grid or the
     fields of view do not overlap, ``ScanError`` when the modalities differ.
@@ -180,14 +180,13 @@ def _matrix_of(transform: sitk.Euler3DTransform) -> NDArray[np.float64]:
     return matrix
 
 
-def _method(transform: sitk.Euler3DTransform, voxels: int) -> sitk.ImageRegistrationMethod:
+def _method(transform: sitk.Euler3DTransform) -> sitk.ImageRegistrationMethod:
     import SimpleITK as sitk
 
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in one order: the same transform every time
     method.SetMetricAsMattesMutualInformation(HISTOGRAM_BINS)
-    method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(min(1.0, SAMPLES / voxels))
+    # every voxel, for sampled metrics are jittered
+    method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=2.0, minStep=0.01, numberOfIterations=60, relaxationFactor=0.6, gradientMagnitudeTolerance=1e-5
@@ -203,17 +202,21 @@ def _refine(
     """Accepted 4x4 matrix, information before and after, largest shift of the region in mm, and notes."""
     corners = region.corners_mm
     centre = corners.mean(axis=0)
-    fine_fixed, fine_moving = _image(fixed, FINE_MM, region.box), _image(moving, FINE_MM)
-    transform, voxels = _rigid(start, centre), fine_fixed.GetNumberOfPixels()
+    extent_mm3 = float(np.prod((region.box[:, 1] - region.box[:, 0]) * fixed.grid.spacing_mm))
+    fine_mm = max(FINE_MM, (extent_mm3 / MAX_VOXELS) ** (1 / 3))
+    fine_fixed, fine_moving = _image(fixed, fine_mm, region.box), _image(moving, fine_mm)
+    transform = _rigid(start, centre)
     try:
-        before = -_method(_rigid(start, centre), voxels).MetricEvaluate(fine_fixed, fine_moving)
-        rough = _image(fixed, COARSE_MM, region.box)
-        _method(transform, rough.GetNumberOfPixels()).Execute(rough, _image(moving, COARSE_MM))
-        _method(transform, voxels).Execute(fine_fixed, fine_moving)
-        after = -_method(_rigid(_matrix_of(transform), centre), voxels).MetricEvaluate(fine_fixed, fine_moving)
+        before = -_method(_rigid(start, centre)).MetricEvaluate(fine_fixed, fine_moving)
+        _method(transform).Execute(_image(fixed, 2 * fine_mm, region.box), _image(moving, 2 * fine_mm))
+        _method(transform).Execute(fine_fixed, fine_moving)
+        # threads add up in any order: rounding hides it, so that the same scans give the same voxels
+        transform.SetParameters([round(p, 6) for p in transform.GetParameters()])
+        after = -_method(_rigid(_matrix_of(transform), centre)).MetricEvaluate(fine_fixed, fine_moving)
     except RuntimeError:
         # too few voxels overlap or one side is constant: the metric is undefined, the header stands
         return start, 0.0, 0.0, 0.0, ["the scans share too little contrast to check their alignment"]
+    before, after = round(before, 6), round(after, 6)
     matrix = _matrix_of(transform)
     shift = float(np.linalg.norm(_moved(corners, matrix) - _moved(corners, start), axis=1).max())
     if shift >= MAX_SHIFT_MM:
