@@ -56,12 +56,6 @@ def _split(word: str) -> tuple[str | None, Path]:
 
 
 def _read(path: Path) -> list[Scan]:
-    if not path.exists():
-        raise ScanError(
-            refusal(
-                "input not found", expected="a file or folder", got="nothing", where=str(path), do="Check the path."
-            )
-        )
     if path.is_dir() or path.suffix.lower() in (".dcm", ".ima", ""):
         return read_dicom(path)
     return [read_image(path)]
