@@ -38,4 +38,4 @@ def test_broken_input(family, name, build, sentence, tmp_path, capfd):
     assert "got" in lines[0]
     assert not any(word in lines[0] for word in HOSTILE)
     assert captured.out == ""
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["input"]
+    assert {p.name for p in tmp_path.iterdir()} <= {"input"}
