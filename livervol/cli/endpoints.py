@@ -37,6 +37,9 @@ def endpoints(
     ] = None,
     group_by: Annotated[str, typer.Option("--group", help="Column of SUBJECTS to compare groups by.")] = "",
     plots: Annotated[bool, typer.Option(help="Draw waterfall, spider, swimmer and survival plots.")] = True,
+    adam: Annotated[
+        str, typer.Option("--adam", help="Also write ADTR, ADRS and ADTTE as csv, xpt or dataset-json.")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
 ) -> None:
@@ -45,7 +48,7 @@ def endpoints(
 
     inputs = CohortInputs(responses, subjects, events, protocol, parse_parameters(settings or ()), group_by)
     with steps(quiet=as_json) as progress:
-        output = run_cohort(inputs, out, overwrite=overwrite, plots=plots, progress=progress)
+        output = run_cohort(inputs, out, overwrite=overwrite, plots=plots, adam=adam, progress=progress)
     if as_json:
         json.dump(output.summary, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         print()

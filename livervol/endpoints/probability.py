@@ -36,8 +36,8 @@ class ErrorModel:
     """How measurement errors behave (choices of this program).
 
     ``lesion_correlation``: share of the error variance that stays with a lesion over its visits (an outline read too
-    wide every time) and cancels in part; ``visit_correlation``: share common to all lesions of a visit (a thick slice, one
-    reader's day). ``default_half_width_mm`` is the half 95 % interval of a diameter that brings none; 0 takes it as
+    wide every time) and cancels in part; ``visit_correlation``: share common to all lesions of a visit (a thick slice,
+    one reader's day). ``default_half_width_mm`` is the half 95 % interval of a diameter that brings none; 0 takes it as
     exact. A diameter of 0 without an interval is exact.
     """
 

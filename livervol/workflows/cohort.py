@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from livervol.endpoints.summary import (
     patient_rows,
 )
 from livervol.files import atomic_folder, sha256_of
+from livervol.io.adam import SubjectResponse, SubjectTime, adam_datasets
+from livervol.io.cdisc import write_datasets
 from livervol.io.cohort_tables import read_events, read_responses, read_subjects
+from livervol.records import ResponseRow
 from livervol.report.cohort_plots import (
     Bar,
     Lane,
@@ -73,9 +76,13 @@ def run_cohort(
     *,
     overwrite: bool = False,
     plots: bool = True,
+    adam: str = "",
     progress: Callable[[str], None] = lambda step: None,
 ) -> CohortOutput:
-    """Endpoints of a cohort: summary.json, endpoints.csv, per_patient.csv and the plots, whole or not at all."""
+    """Endpoints of a cohort: summary.json, endpoints.csv, per_patient.csv and the plots, whole or not at all.
+
+    ``adam`` names a format (csv, xpt, dataset-json) in which ADTR, ADRS and ADTTE are written beside them.
+    """
     progress("reading the tables")
     protocol = load_protocol(inputs.protocol).with_parameters(inputs.changes or {})
     subjects = read_subjects(inputs.subjects)
@@ -93,7 +100,39 @@ def run_cohort(
         for stem, plot in _plots(cohort, rows).items() if plots else ():
             progress(f"plot {stem}")
             write_plot(plot, folder, stem)
+        if adam:
+            progress("ADaM")
+            study = cohort.protocol.name
+            datasets = adam_datasets(_protocol_rows(responses, protocol.settings), *_adam_rows(cohort), study=study)
+            created = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+            write_datasets(datasets, folder / "adam", adam, study=study, created=created)
     return CohortOutput(out, cohort, rows, summary)
+
+
+def _protocol_rows(responses: Sequence[ResponseRow], settings: Settings) -> list[ResponseRow]:
+    """The response rows of the protocol's reader."""
+    return [row for row in responses if not settings.reader or row.reader == settings.reader]
+
+
+def _adam_rows(cohort: Cohort) -> tuple[list[SubjectResponse], list[SubjectTime]]:
+    """Best responses and times to event of the population, for ADRS and ADTTE."""
+    responses, times = [], []
+    for patient in cohort.population:
+        name, best = patient.line.patient, patient.best
+        answers = {
+            "RSP": best.unconfirmed in ("CR", "PR"),
+            "CRSP": best.objective_response,
+            "CB": best.disease_control,
+            "PD": any(row.category == "PD" for row in _visits(patient, cohort.protocol.settings)),
+        }
+        responses += [SubjectResponse(name, "BOR", best.unconfirmed), SubjectResponse(name, "CBOR", best.confirmed)]
+        responses += [SubjectResponse(name, code, "Y" if answer else "N") for code, answer in answers.items()]
+        times += [
+            SubjectTime(name, endpoint, o.start, o.end, bool(o.event), o.reason)
+            for endpoint, o in patient.outcomes.items()
+            if o.start is not None and o.end is not None
+        ]
+    return responses, times
 
 
 def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ import pytest
 from livervol.cli.endpoints import app
 from livervol.errors import LivervolError
 from livervol.files import sha256_of
+from livervol.io.cdisc import find_dataset, read_rows
 
 FIRST = date(2024, 1, 1)
 LABS = (
@@ -149,6 +150,25 @@ def test_parameters_and_json(tables, capsys):
 def test_without_plots(tables):
     run(tables, "--no-plots")
     assert {p.name for p in tables["out"].iterdir()} == {"summary.json", "endpoints.csv", "per_patient.csv"}
+
+
+@pytest.mark.parametrize("fmt", ["csv", "xpt", "dataset-json"])
+def test_adam_beside_the_tables(tables, fmt):
+    run(tables, "--no-plots", "--adam", fmt)
+    adtte = read_rows(find_dataset(tables["out"] / "adam", "adtte"))
+    times = {(r["USUBJID"], r["PARAMCD"]): (r["AVAL"], r["CNSR"]) for r in adtte}
+    assert times["s1", "PFS"] == ("211", "1")
+    assert times["s4", "OS"] == ("121", "0")
+    adrs = read_rows(find_dataset(tables["out"] / "adam", "adrs"))
+    found = {(r["USUBJID"], r["PARAMCD"]): r["AVALC"] for r in adrs if r["PARAMCD"] != "OVR"}
+    assert (found["s2", "BOR"], found["s2", "CBOR"], found["s2", "RSP"], found["s2", "CRSP"]) == ("PR", "SD", "Y", "N")
+    assert (found["s4", "PD"], found["s3", "PD"], found["s3", "CB"]) == ("Y", "N", "Y")
+
+
+def test_unknown_adam_format_leaves_nothing(tables):
+    with pytest.raises(LivervolError, match="dataset format"):
+        run(tables, "--no-plots", "--adam", "sas7bdat")
+    assert not tables["out"].exists()
 
 
 def test_six_weeks_by_name(tables, capsys):
