@@ -45,6 +45,15 @@ def show_visit(document: Mapping[str, Any], folder: Path) -> None:
     for number, values in document.get("segments", {}).items():
         volumes.add_row(f"segment {number}", _cell(values.get("volume_ml")))
     console.print(volumes)
+    for slug, values in document.get("remnant", {}).items():
+        percent = values.get("flr_of_functional_percent")
+        low, high = values.get("flr_of_functional_percent_interval", (None, None))
+        console.print(
+            f"{slug}: remnant {_cell(values.get('volume_ml'))} ml, FLR {_cell(percent)} % of the functional liver "
+            f"(95 % interval {_cell(low)} to {_cell(high)})",
+            markup=False,
+            highlight=False,
+        )
     lesions = document.get("lesions", [])
     if lesions:
         table = Table(title="Lesions (lengths in mm)", title_justify="left")

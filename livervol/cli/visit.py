@@ -22,6 +22,15 @@ Viable = Annotated[Path | None, typer.Option("--viable", help="Viable part, labe
 Segments = Annotated[Path | None, typer.Option("--segments", help="Couinaud segments 1..8 (41, 42 for IVa, IVb).")]
 Vessels = Annotated[Path | None, typer.Option("--vessels", help="Vessels: 1 portal vein, 2 hepatic veins.")]
 
+Resection = Annotated[
+    list[str] | None, typer.Option("--resection", help="Operation by name, or segments:5,6; repeatable.")
+]
+HeightCm = Annotated[
+    float | None, typer.Option("--height-cm", help="Body height in cm, for the standard liver volume.")
+]
+WeightKg = Annotated[float | None, typer.Option("--weight-kg", help="Body weight in kg.")]
+Sex = Annotated[str, typer.Option("--sex", help="male or female.")]
+
 run_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 measure_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -40,10 +49,15 @@ def run(
     accept_early_arterial: Annotated[
         bool, typer.Option("--accept-early-arterial", help="Judge viability in an early arterial phase too.")
     ] = False,
+    resection: Resection = None,
+    height_cm: HeightCm = None,
+    weight_kg: WeightKg = None,
+    sex: Sex = "",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment, measure and report one visit."""
+    from livervol.workflows.plan import patient_size
     from livervol.workflows.visit import GivenMasks, VisitSettings, run_visit
 
     with steps(quiet=as_json) as progress:
@@ -51,7 +65,9 @@ def run(
             inputs,
             out,
             given=GivenMasks(liver, lesions, viable, segments, vessels),
-            settings=VisitSettings(accept_early_arterial, overwrite),
+            settings=VisitSettings(
+                accept_early_arterial, overwrite, tuple(resection or ()), patient_size(height_cm, weight_kg, sex)
+            ),
             progress=progress,
         )
     _print(output.document, output.folder, as_json)
@@ -68,10 +84,15 @@ def measure(
     viable: Viable = None,
     segments: Segments = None,
     vessels: Vessels = None,
+    resection: Resection = None,
+    height_cm: HeightCm = None,
+    weight_kg: WeightKg = None,
+    sex: Sex = "",
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure masks that already exist and write the same folder as livervol run."""
+    from livervol.workflows.plan import patient_size
     from livervol.workflows.visit import GivenMasks, VisitSettings, measure_masks
 
     with steps(quiet=as_json) as progress:
@@ -79,7 +100,11 @@ def measure(
             GivenMasks(liver, lesions, viable, segments, vessels),
             inputs or [],
             out,
-            settings=VisitSettings(overwrite=overwrite),
+            settings=VisitSettings(
+                overwrite=overwrite,
+                resections=tuple(resection or ()),
+                patient=patient_size(height_cm, weight_kg, sex),
+            ),
             progress=progress,
         )
     _print(output.document, output.folder, as_json)

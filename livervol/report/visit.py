@@ -68,6 +68,12 @@ def _volumes(document: Mapping[str, Any]) -> list[dict[str, str]]:
             rows.append({"structure": structure, "name": words[key], "value": shown})
     for number, values in document.get("segments", {}).items():
         rows.append({"structure": f"segment {number}", "name": "volume", "value": f"{values['volume_ml']:.1f} ml"})
+    for slug, values in document.get("remnant", {}).items():
+        low, high = values.get("flr_of_functional_percent_interval", (None, None))
+        shown = f"{_number(values['volume_ml'], 1)} ml, FLR {_number(values['flr_of_functional_percent'], 1)} %"
+        if low is not None:
+            shown += f" ({low:.1f} to {high:.1f})"
+        rows.append({"structure": slug.replace("_", " "), "name": "remnant, FLR of functional liver", "value": shown})
     return rows
 
 

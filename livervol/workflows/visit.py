@@ -17,14 +17,19 @@ from livervol.io.images import read_labels
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
 from livervol.measure.pairing import pair_lesions, renumbered
+from livervol.measure.remnant import RemnantSettings, SegmentSpread, measure_remnants
+from livervol.measure.resection import operation
+from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements, measure_visit
 from livervol.report.visit import VisitPage, visit_html
 from livervol.scan import Phase, Scan, Segmentation, Source
+from livervol.segment.couinaud import segment_couinaud
 from livervol.segment.lesions import segment_lesions
 from livervol.segment.liver import segment_liver
 from livervol.segment.phase import recognise_phases
 from livervol.segment.viability import segment_viability
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
+from livervol.workflows.plan import spread_of
 
 __all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "measure_masks", "run_visit"]
 
@@ -56,6 +61,8 @@ class VisitSettings:
 
     accept_early_arterial: bool = False
     overwrite: bool = False
+    resections: tuple[str, ...] = ()
+    patient: PatientSize | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +92,7 @@ class _Work:
     viability_method: str = ""
     sources: list[Source] = field(default_factory=list)
     not_subtracted: set[Phase] = field(default_factory=set)
+    spread: SegmentSpread | None = None
 
     @property
     def stored(self) -> Grid | None:
@@ -111,6 +119,7 @@ def run_visit(
     course's visits so far, whose lesion numbers are kept. Raises ``LivervolError`` when the input is refused.
     """
     settings = settings or VisitSettings()
+    _check_resections(settings)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs)
@@ -125,6 +134,8 @@ def run_visit(
         _find_lesions(work, earlier)
         progress("judging viability")
         _judge_viability(work, settings)
+        progress("finding segments")
+        _find_segments(work)
         return _measure_and_write(work, settings, folder, Path(out), progress)
 
 
@@ -138,9 +149,11 @@ def measure_masks(
 ) -> VisitOutput:
     """Measure masks that already exist and write the same folder as ``run_visit``; images are optional.
 
-    Nothing is segmented: what was not given is absent, with the reason.
+    Only Couinaud segments are added, from the liver's shape, when none are given; what else was not given is absent,
+    with the reason.
     """
     settings = settings or VisitSettings()
+    _check_resections(settings)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         work = _Work(masks=given.read())
@@ -152,6 +165,8 @@ def measure_masks(
         else:
             work.grid = work.masks["liver"].grid
         _require_one_grid(work)
+        progress("finding segments")
+        _find_segments(work)
         if "viable" in work.masks:
             work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         else:
@@ -279,6 +294,35 @@ def _judge_viability(work: _Work, settings: VisitSettings) -> None:
         work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
 
 
+def _check_resections(settings: VisitSettings) -> None:
+    for slug in settings.resections:
+        operation(slug)  # an unknown name is refused before any work is done
+
+
+def _find_segments(work: _Work) -> None:
+    if "segments" in work.masks:
+        return
+    found = segment_couinaud(work.masks["liver"])
+    work.masks["segments"] = found.segmentation
+    work.spread = spread_of(found)
+    work.confidence["segments"] = round(found.confidence, 3)
+    work.quality += found.warnings
+
+
+def _with_remnants(work: _Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
+    if not settings.resections:
+        return measured
+    remnants = measure_remnants(
+        work.masks["liver"],
+        work.masks["segments"],
+        work.masks.get("lesions"),
+        settings.resections,
+        settings.patient,
+        RemnantSettings(spread=work.spread),
+    )
+    return replace(measured, measurements=(*measured.measurements, *remnants))
+
+
 def _document(work: _Work, settings: VisitSettings, measured: VisitMeasurements) -> dict[str, Any]:
     lesions = [lesion_entry(lesion) for lesion in measured.lesions]
     conventions = sorted(
@@ -302,7 +346,10 @@ def _document(work: _Work, settings: VisitSettings, measured: VisitMeasurements)
             "grid": work.grid.describe() if work.grid else "",
             "methods": {name: mask.made_by for name, mask in work.masks.items()},
             "viability_method": work.viability_method,
-            "settings": {"accept_early_arterial": settings.accept_early_arterial},
+            "settings": {
+                "accept_early_arterial": settings.accept_early_arterial,
+                "resections": list(settings.resections),
+            },
             "inputs": [
                 {"kind": source.kind, "uids": list(source.uids), "voxels_sha256": source.sha256}
                 for source in work.sources
@@ -320,7 +367,9 @@ def _measure_and_write(
         lesions=work.masks.get("lesions"),
         viable=work.masks.get("viable"),
         segments=work.masks.get("segments"),
+        uncertain=work.masks.get("uncertain"),
     )
+    measured = _with_remnants(work, settings, measured)
     document = _document(work, settings, measured)
     progress("writing")
     for name, mask in work.masks.items():
