@@ -97,12 +97,15 @@ def respond(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another parameter as NAME=VALUE, repeatable; see --rules.")
     ] = None,
+    sdtm: Annotated[
+        Path | None, typer.Option("--sdtm", help="Folder of SDTM TU and TR (csv, xpt, Dataset-JSON) instead of TABLE.")
+    ] = None,
     show_rules: Annotated[bool, typer.Option("--rules", help="Print the criterion's parameters and rules.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing response file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:
     """Derive responses per patient, reader and visit, each with its reasons."""
-    from livervol.io.response_tables import read_response_table, write_responses
+    from livervol.io.response_tables import write_responses
 
     parameters = parse_parameters(settings or ())
     if pd_floor_mm is not None:
@@ -110,10 +113,12 @@ def respond(
     if show_rules:
         _print_rules(criterion, parameters)
         return
-    if table is None or out is None:
-        raise CriteriaError(refusal("respond", expected="a TABLE and --out FILE", got="less", do="See --help."))
-    courses = read_response_table(table)
-    tally = Tally(warnings=list(courses.warnings))
+    if (table is None) == (sdtm is None) or out is None:
+        raise CriteriaError(
+            refusal("respond", expected="TABLE or --sdtm DIR, and --out FILE", got="another mix", do="See --help.")
+        )
+    tally = Tally()
+    courses = _courses(table, sdtm, tally)
     kept: list[ResponseRow] = []
     rows = respond_courses(courses, criterion, parameters, tally)
     write_responses(_kept(rows, kept) if as_json else rows, out, overwrite=overwrite)
@@ -122,6 +127,19 @@ def respond(
         print(json.dumps([asdict(row) for row in kept], indent=1))
     else:
         _show(tally, out)
+
+
+def _courses(table: Path | None, sdtm: Path | None, tally: Tally) -> Iterable[Course]:
+    if sdtm is not None:
+        from livervol.io.sdtm import read_sdtm_courses
+
+        return read_sdtm_courses(sdtm)
+    from livervol.io.response_tables import read_response_table
+
+    assert table is not None
+    read = read_response_table(table)
+    tally.warnings += read.warnings
+    return read
 
 
 def _kept(rows: Iterable[ResponseRow], into: list[ResponseRow]) -> Iterator[ResponseRow]:
