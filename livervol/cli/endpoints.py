@@ -59,21 +59,18 @@ def endpoints(
 def _show(rows: Sequence[EndpointRow], summary: dict[str, Any], folder: Path) -> None:
     console = Console()
     protocol, patients = summary["protocol"], summary["patients"]
-    title = f"{protocol['name']}: {protocol['title']}, {patients['population']} of {patients['subjects']} patients"
-    table = Table(title=title, title_justify="left")
-    grouped = bool(summary["groups"])
-    for column in ("endpoint", "measure", *(("group",) if grouped else ()), "events / n", "estimate", "95 %"):
-        words = column in ("endpoint", "measure", "group")
-        table.add_column(column, justify="left" if words else "right", no_wrap=True)
+    head = f"{protocol['name']}: {protocol['title']}, {patients['population']} of {patients['subjects']} patients"
+    console.print(head, markup=False, highlight=False, soft_wrap=True)
     level = protocol["parameters"]["level"]["value"]
-    table.columns[-1].header = f"{100 * level:g} % interval"
-    for row in rows:
-        landmark_unknown = row.measure.startswith("at ") and row.estimate is None
-        if row.variant != "primary" or row.endpoint.startswith("BOR ") or landmark_unknown:
-            continue
-        group = (row.group or "all",) if grouped else ()
-        table.add_row(row.endpoint, row.measure, *group, f"{row.events} / {row.n}", _estimate(row), _interval(row))
-    console.print(table)
+    for group in ("", *summary["groups"]):
+        table = Table(title=f"group {group}" if group else None, title_justify="left")
+        for column in ("endpoint", "measure", "events / n", f"estimate ({100 * level:g} % interval)"):
+            table.add_column(column, justify="left" if column in ("endpoint", "measure") else "right", no_wrap=True)
+        for row in rows:
+            if row.variant == "primary" and row.group == group and _worth_a_line(row):
+                endpoint, measure = (text.replace(" months", " mo.") for text in (row.endpoint, row.measure))
+                table.add_row(endpoint, measure, f"{row.events} / {row.n}", _estimate(row))
+        console.print(table)
     best = ", ".join(f"{word} {count}" for word, count in summary["best_overall_response"].items())
     console.print(f"confirmed best response: {best}", markup=False, highlight=False)
     for variant, found in summary["sensitivity"].items():
@@ -84,6 +81,11 @@ def _show(rows: Sequence[EndpointRow], summary: dict[str, Any], folder: Path) ->
     console.print(f"tables and plots: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
+def _worth_a_line(row: EndpointRow) -> bool:
+    """Categories have their own line below; a landmark beyond follow-up says nothing."""
+    return not row.endpoint.startswith("BOR ") and not (row.measure.startswith("at ") and row.estimate is None)
+
+
 def _number(value: float | None) -> str:
     return "not reached" if value is None else f"{value:.1f}"
 
@@ -91,13 +93,10 @@ def _number(value: float | None) -> str:
 def _estimate(row: EndpointRow) -> str:
     if row.unit == "1":
         return "–" if row.estimate is None else f"{row.estimate:.4f}"
-    if row.estimate is None:
-        return "not reached" if row.unit == "months" else "–"
-    return f"{row.estimate:.1f} {row.unit}"
-
-
-def _interval(row: EndpointRow) -> str:
-    if row.unit == "1" or (row.low is None and row.high is None):
+    if row.estimate is None and row.unit != "months":
         return "–"
+    unit = "" if row.estimate is None else f" {row.unit}".replace(" months", " mo.")
+    if row.low is None and row.high is None:
+        return f"{_number(row.estimate)}{unit}"
     low, high = ("–" if bound is None else f"{bound:.1f}" for bound in (row.low, row.high))
-    return f"{low} to {high}"
+    return f"{_number(row.estimate)}{unit} ({low} to {high})"

@@ -60,6 +60,8 @@ _MOST_LANES = 60
 #: More shapes than this make a vector file unwieldy: they are drawn as pixels in it.
 _MOST_VECTORS = 1500
 _MOST_LABELS = 40
+#: Gaps between more bars than this are narrower than a pixel and would draw a pattern.
+_MOST_GAPS = 150
 _DPI = 150
 _GREY = "#666666"
 
@@ -176,8 +178,9 @@ def waterfall(bars: Sequence[Bar], title: str = "Best change of the sum from bas
     figure, axes = _axes(min(12.0, 5.0 + 0.08 * len(bars)), 4.2, title)
     drawn = [min(b.change_percent, _CAP_PERCENT) for b in bars]
     # a bar of no height would look like a missing patient
+    half = 0.42 if len(bars) <= _MOST_GAPS else 0.5
     shapes = [
-        [(n - 0.42, 0.0), (n - 0.42, y), (n + 0.42, y), (n + 0.42, 0.0)]
+        [(n - half, 0.0), (n - half, y), (n + half, y), (n + half, 0.0)]
         for n, y in enumerate(y if abs(y) > 0.6 else 0.6 for y in drawn)
     ]
     axes.add_collection(
