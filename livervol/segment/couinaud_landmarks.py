@@ -77,7 +77,10 @@ class Landmarks:
         for name, points in self.points.items():
             if name not in LANDMARKS:
                 raise ScanError(refusal("landmark is not known", expected=", ".join(LANDMARKS), got=repr(name)))
-            array = np.asarray(points, dtype=np.float64)
+            try:
+                array = np.asarray(points, dtype=np.float64)
+            except (TypeError, ValueError):
+                array = np.empty(0)
             if array.ndim != 2 or array.shape[1:] != (3,) or not np.isfinite(array).all():
                 raise ScanError(
                     refusal("landmark", expected="a list of finite [x, y, z] in mm", got=str(points), where=name)
@@ -190,11 +193,13 @@ def _bent(
     depth = np.where(depth > 0, np.maximum(depth - step, 0.1 * step), np.minimum(depth + step, -0.1 * step))
     where = place.lps_to_index(points).T
     off = ndimage.map_coordinates(depth, where, order=1, mode="nearest").astype(np.float64)
-    for value in off[np.abs(off) > FAR_MM]:
-        warnings.append(
-            f"a landmark of the {name} boundary lies {abs(value):.0f} mm from where the liver's shape puts it, "
-            f"usually within {FAR_MM:.0f} mm; check the point"
-        )
+    aside = ndimage.map_coordinates(np.minimum(to_first, to_second), where, order=1, mode="nearest")
+    for value in np.maximum(np.abs(off), aside):
+        if value > FAR_MM:
+            warnings.append(
+                f"a landmark of the {name} boundary lies {value:.0f} mm from where the liver's shape puts it, "
+                f"usually within {FAR_MM:.0f} mm; check the point"
+            )
     covariance = _field(points, points) + PLACED_MM**2 * np.eye(len(points))
     weights = np.linalg.solve(covariance, off)
     on_first: NDArray[np.bool_] = depth > 0

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from livervol import __version__
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import write_text
@@ -21,7 +23,7 @@ from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
 
-__all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_of"]
+__all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_entry", "spread_of"]
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,22 @@ def spread_of(found: CouinaudResult) -> SegmentSpread:
     return SegmentSpread(tuple(range(1, 9)), found.half_widths_ml, found.interval_floor, found.interval_method)
 
 
+def spread_entry(spread: SegmentSpread) -> dict[str, Any]:
+    """A spread as measurements.json keeps it under ``segment_spread``, so that a plan needs no network."""
+    return {
+        "values": list(spread.values),
+        "half_widths_ml": [[[round(float(v), 3) for v in row] for row in rows] for rows in spread.half_widths_ml],
+        "floor": spread.floor,
+        "method": spread.method,
+    }
+
+
 def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan:
     """All standard operations of a visit's output folder, judged by margin and ranked by FLR %; writes ``plan.json``.
 
     Reads liver, segments and (if there) lesions. Without lesions every operation is possible and a warning says so.
-    Intervals are given when the segments came from the liver's shape. Raises ``LivervolError`` for a folder that lacks
+    Intervals are given when the segments came from the liver's shape: from measurements.json's ``segment_spread`` if it
+    is there, else the network runs again. Raises ``LivervolError`` for a folder that lacks
     a mask and for an existing plan.json without ``overwrite``.
     """
     settings, root = settings or PlanSettings(), Path(folder)
@@ -96,10 +109,8 @@ def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan
     if lesions is None or not lesions.labels.any():
         warnings.append("no lesion is marked: nothing has to be cleared, every operation is listed")
     spread = None
-    if settings.uncertainty and _from_shape(root, segments):
-        found = segment_couinaud(liver)
-        spread = spread_of(found)
-        warnings += found.warnings
+    if settings.uncertainty and not {41, 42} & set(segments.names):
+        spread = _spread(root, liver, warnings)
     plan = _judge(liver, segments, lesions, settings, (spread, warnings))
     document = _document(plan, settings)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
@@ -136,16 +147,20 @@ def _read(root: Path) -> tuple[Segmentation, Segmentation, Segmentation | None]:
     return masks["liver"], masks["segments"], masks.get("lesions")
 
 
-def _from_shape(root: Path, segments: Segmentation) -> bool:
-    """True when the visit's provenance says that the shape network drew the segments, unsplit."""
+def _spread(root: Path, liver: Segmentation, warnings: list[str]) -> SegmentSpread | None:
+    """The spread of segments drawn by shape: as stored, else from the network; None for segments from elsewhere."""
     path = root / "measurements.json"
-    if not path.is_file() or {41, 42} & set(segments.names):
-        return False
+    if not path.is_file():
+        return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        methods = document.get("provenance", {}).get("methods", {})
-        return str(methods.get("segments", "")).startswith(MODEL)
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        stored = document.get("segment_spread")
+        if stored is not None:
+            half_widths = np.array(stored["half_widths_ml"], dtype=np.float64)
+            values = tuple(int(v) for v in stored["values"])
+            return SegmentSpread(values, half_widths, float(stored["floor"]), str(stored["method"]))
+        made_by = str(document.get("provenance", {}).get("methods", {}).get("segments", ""))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScanError(
             refusal(
                 "measurements.json is unreadable",
@@ -154,6 +169,11 @@ def _from_shape(root: Path, segments: Segmentation) -> bool:
                 where=str(path),
             )
         ) from error
+    if not made_by.startswith(MODEL):
+        return None
+    found = segment_couinaud(liver)
+    warnings += found.warnings
+    return spread_of(found)
 
 
 def _considered(segments: Segmentation) -> list[Operation]:

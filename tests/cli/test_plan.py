@@ -8,7 +8,9 @@ import pytest
 from livervol import cli
 from livervol.grid import Grid
 from livervol.io.nifti import write_nifti_labels
+from livervol.measure.remnant import SegmentSpread
 from livervol.scan import Segmentation
+from livervol.workflows.plan import spread_entry
 
 GRID = Grid.from_parts((12, 20, 40), (5.0, 4.0, 4.0), (-80.0, -40.0, 100.0))
 #: Columns along the patient's right to left.
@@ -136,6 +138,40 @@ def test_refusals_write_nothing(visit, plan, words, sentence):
     assert sentence in err
     assert "Traceback" not in err
     assert not (visit / "plan.json").exists()
+
+
+def test_intervals_come_from_the_stored_spread(visit, plan):
+    half = np.zeros((1, 8, 8))
+    half[0, 3, 7] = half[0, 7, 3] = 20.0
+    spread = SegmentSpread(tuple(range(1, 9)), half, 0.0, "made up")
+    (visit / "measurements.json").write_text(json.dumps({"segment_spread": spread_entry(spread)}))
+    code, out, _ = plan(visit, "--margin-mm", "8")
+    assert code == 0
+    got = {entry["operation"]: entry for entry in json.loads((visit / "plan.json").read_text())["operations"]}
+    entry = got["right_hepatectomy"]
+    functional = (32 * 128 - 18) * GRID.voxel_ml
+    low, high = entry["flr_of_functional_percent_interval"]
+    assert high - low == pytest.approx(100 * 40.0 / functional)
+    # 50 % against 35 %: fifteen points are far more than the half width
+    assert entry["probability_at_least_threshold"] > 0.999
+    assert "P(enough)" in out
+    assert entry["volume_ml_interval"][1] - entry["volume_ml_interval"][0] == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"segment_spread": {}}', '{"segment_spread": {"half_widths_ml": "x"}}'])
+def test_a_broken_document_is_refused(visit, plan, text):
+    (visit / "measurements.json").write_text(text)
+    code, _, err = plan(visit)
+    assert code == 2
+    assert "measurements.json is unreadable" in err
+
+
+def test_segments_from_elsewhere_have_no_interval(visit, plan):
+    (visit / "measurements.json").write_text(json.dumps({"provenance": {"methods": {"segments": "given"}}}))
+    assert plan(visit, "--margin-mm", "8")[0] == 0
+    entry = json.loads((visit / "plan.json").read_text())["operations"][0]
+    assert "flr_of_functional_percent_interval" not in entry
+    assert entry["probability_at_least_threshold"] is None
 
 
 def test_an_existing_plan_is_kept(visit, plan):
