@@ -20,7 +20,15 @@ from livervol.segment.viability_rules import (
     rises,
     viable_threshold,
 )
-from livervol.segment.viability_shape import NECROSIS, UNCERTAIN, VIABLE, drop_specks, is_thin_rim, join_viable
+from livervol.segment.viability_shape import (
+    NECROSIS,
+    UNCERTAIN,
+    VIABLE,
+    drop_specks,
+    is_thin_rim,
+    join_viable,
+    settle_thin_layers,
+)
 
 __all__ = ["ViabilityResult", "segment_viability"]
 
@@ -67,9 +75,10 @@ def segment_viability(
     least 10 HU (10 % on MR), necrosis where no enhanced phase reaches 10 HU above unenhanced soft tissue. The rest is
     uncertain: it enhances, but no more than liver; also lipiodol, calcification and a thin uniform rim. Between viable
     parts, uncertain tissue counts as viable in gaps of up to 5 mm, and of up to 20 mm where it clearly enhances (by
-    20 HU; 20 % on MR): iso-enhancing tumour among hyperenhancing tumour is alive. Necrosis never counts. Parts under
-    3 mm in plane or 0.05 ml are dropped. ``subtract_native`` False keeps a native scan that does not fit voxel by voxel
-    out of differences; it still tells lipiodol from enhancement.
+    20 HU; 20 % on MR): iso-enhancing tumour among hyperenhancing tumour is alive. Necrosis never counts. Uncertain
+    layers under 4 mm go to the nearest class, viable parts under 3 mm in plane or 0.05 ml are dropped.
+    ``subtract_native`` False keeps a native scan that does not fit voxel by voxel out of differences; it still tells
+    lipiodol from enhancement.
 
     No arterial phase: tissue that enhances in a venous phase is shown as viable, but ``mrecist_evaluable`` is False. An
     early arterial phase is evaluable only when accepted. No enhanced phase: all is uncertain. Raises ``ScanError``
@@ -156,7 +165,9 @@ def _classes(
         lesion = numbers[part] == number
         local = np.where(lesion, classes[part], 0).astype(np.uint8)
         held = masked.dense[part] & lesion
-        local = drop_specks(join_viable(local, held, spacing), spacing)
+        kept_out = held | masked.blurred[part]
+        local = join_viable(drop_specks(local, spacing), kept_out, spacing)
+        local = drop_specks(settle_thin_layers(local, kept_out, spacing), spacing)
         if is_thin_rim(local == VIABLE, lesion, spacing):
             local[local == VIABLE] = UNCERTAIN
             warnings.append(f"lesion {number}: thin uniform rim of enhancement not counted as viable")

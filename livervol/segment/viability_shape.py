@@ -10,15 +10,28 @@ from numpy.typing import NDArray
 from livervol.kernels.components import label_components
 from livervol.kernels.diameter import CORNER, slice_diameters
 from livervol.kernels.distance import distance_mm, distance_to
-from livervol.kernels.morphology import close_mm
+from livervol.kernels.morphology import close_mm, open_mm
 from livervol.kernels.smooth import gaussian
 
-__all__ = ["ENHANCING", "NECROSIS", "UNCERTAIN", "VIABLE", "drop_specks", "is_thin_rim", "join_viable"]
+__all__ = [
+    "ENHANCING",
+    "NECROSIS",
+    "UNCERTAIN",
+    "VIABLE",
+    "drop_specks",
+    "is_thin_rim",
+    "join_viable",
+    "settle_thin_layers",
+]
 
 #: Classes of a lesion's voxels; ENHANCING (clearly, but no more than liver) becomes viable or uncertain in the end.
 NECROSIS, UNCERTAIN, VIABLE, ENHANCING = 1, 2, 3, 4
 #: Gaps in viable tissue that are texture, not necrosis (mm); the second for tissue that clearly enhances.
 TEXTURE_GAP_MM, ENHANCING_GAP_MM = 5.0, 20.0
+#: Gaps are joined only where this share of the lesion nearby (Gaussian, mm) is viable: noise stays far below it.
+FREQUENT_SHARE, FREQUENT_SCALE_MM = 0.15, 8.0
+#: An uncertain layer into which a ball of this radius cannot enter is partial volume (mm).
+THIN_RADIUS_MM = 2.0
 #: Smallest viable part: longest in-slice diameter (mm) and volume (ml).
 MIN_IN_PLANE_MM, MIN_ML = 3.0, 0.05
 #: Perilesional hyperaemia: no deeper than this under the lesion's surface (mm), along at least this share of it.
@@ -26,26 +39,54 @@ RIM_MM, RIM_SHARE = 3.0, 0.5
 
 
 def join_viable(
-    classes: NDArray[np.uint8], dense: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+    classes: NDArray[np.uint8], kept_out: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> NDArray[np.uint8]:
-    """Classes NECROSIS, UNCERTAIN and VIABLE, with tissue between viable parts joined to them.
+    """Classes with tissue between viable parts joined to them where viable tissue is frequent (15 % nearby).
 
-    A voxel lies between viable parts where a ball of half the gap limit cannot enter. ``dense`` (lipiodol) and necrosis
-    are never joined.
+    A voxel lies between viable parts where a ball of half the gap limit cannot enter. Necrosis and ``kept_out``
+    (lipiodol and its blur) are never joined. Frequency keeps single noisy voxels from spreading.
     """
     viable = classes == VIABLE
-    result = np.where(classes == ENHANCING, UNCERTAIN, classes).astype(np.uint8)
+    result = classes.copy()
     if not viable.any():
         return result
-    for gap_mm, joined in (
-        (TEXTURE_GAP_MM, (classes == UNCERTAIN) | (classes == ENHANCING)),
-        (ENHANCING_GAP_MM, classes == ENHANCING),
-    ):
+    around = np.maximum(gaussian(classes != 0, FREQUENT_SCALE_MM, spacing_mm), np.float32(1e-3))
+    frequent = gaussian(viable, FREQUENT_SCALE_MM, spacing_mm) >= FREQUENT_SHARE * around
+    for gap_mm, fillers in ((TEXTURE_GAP_MM, (UNCERTAIN, ENHANCING)), (ENHANCING_GAP_MM, (ENHANCING,))):
         pad = [math.ceil(gap_mm / s) + 1 for s in spacing_mm]
         closed = close_mm(np.pad(viable, [(p, p) for p in pad]), 0.5 * gap_mm, spacing_mm) != 0
         inner = closed[tuple(slice(p, n - p) for p, n in zip(pad, closed.shape, strict=True))]
-        result[inner & joined & ~dense] = VIABLE
+        result[inner & frequent & np.isin(classes, fillers) & ~kept_out] = VIABLE
     return result
+
+
+def settle_thin_layers(
+    classes: NDArray[np.uint8], kept_out: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.uint8]:
+    """NECROSIS, UNCERTAIN and VIABLE alone: uncertain layers and specks too thin to be tissue go to the nearest class.
+
+    Between living and dead tissue partial volume passes through every value; a layer into which a ball of 2 mm cannot
+    enter is that, not a third tissue. ``kept_out`` stays uncertain.
+    """
+    result = np.where(classes == ENHANCING, UNCERTAIN, classes).astype(np.uint8)
+    uncertain = result == UNCERTAIN
+    thick = (
+        open_mm(np.pad(uncertain | (result == 0), 3), THIN_RADIUS_MM, spacing_mm)[3:-3, 3:-3, 3:-3] != 0
+    ) & uncertain
+    thin = uncertain & ~thick & ~kept_out
+    if not thin.any():
+        return result
+    sources = ((NECROSIS, result == NECROSIS), (UNCERTAIN, thick | (kept_out & uncertain)), (VIABLE, result == VIABLE))
+    nearest = np.full(result.shape, np.inf, np.float32)
+    settled = result.copy()
+    for value, mask in sources:
+        if not mask.any():
+            continue
+        away = distance_to(mask, spacing_mm)
+        closer = thin & (away < nearest)
+        settled[closer] = value
+        nearest = np.where(closer, away, nearest)
+    return settled
 
 
 def drop_specks(classes: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> NDArray[np.uint8]:
@@ -83,9 +124,8 @@ def is_thin_rim(viable: NDArray[np.bool_], lesion: NDArray[np.bool_], spacing_mm
         return False
     padded = np.pad(lesion, 1)
     depth = distance_mm(padded, spacing_mm)[1:-1, 1:-1, 1:-1]
-    # depth runs to the centre of the first voxel outside, half a voxel beyond the surface
-    half = 0.5 * min(spacing_mm)
-    if float(depth[viable].max()) - half > RIM_MM:
+    # depth runs between voxel centres, so that half an in-plane voxel is rounding
+    if float(depth[viable].max()) > RIM_MM + 0.5 * max(spacing_mm[1:]) + 1e-3:
         return False
     surface = lesion & (depth <= 1.01 * max(spacing_mm[1:]))
     near = distance_to(viable, spacing_mm, RIM_MM + 1) <= RIM_MM
