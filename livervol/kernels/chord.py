@@ -217,7 +217,8 @@ def _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
     far_y = max(a[1] - b[0], b[1] - a[0])
     far_x = max(a[3] - b[2], b[3] - a[2])
     longest = 2.0 * math.hypot(far_y * hy_mm, far_x * hx_mm)
-    limit = min(max(limits[0], limits[1] * longest), limits[2]) + 1e-6
+    # a voxel is the least that is looked for: stretches must not become ever smaller with the limit
+    limit = max(min(max(limits[0], limits[1] * longest), limits[2]) + 1e-6, 2.0 * min(hy_mm, hx_mm))
     if shortest <= limit:
         return False
     tile_mm = 2.0 * max(max(a[1] - a[0], b[1] - b[0]) * hy_mm, max(a[3] - a[2], b[3] - b[2]) * hx_mm)
@@ -301,6 +302,8 @@ def _rows_and_columns_whole(mask):
 def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends):
     """Branch and bound in one slice from ``best`` up; returns the new best, ``ends`` (y0, x0, y1, x1) updated."""
     boxes, starts, widths, levels = _tiles(viable)
+    if boxes[-1, 0] > boxes[-1, 1]:
+        return best
     viable_sums, lesion_sums = _summed(viable), _summed(lesion)
     may_leave = not _rows_and_columns_whole(lesion)
     heights = np.empty(levels, np.int64)
@@ -373,7 +376,6 @@ def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best
     return best
 
 
-@njit(cache=True, nogil=True)
 def longest_chord(viable, lesion, hy_mm, hx_mm, limits, convention):
     """Longest allowed in-slice chord of a volume, mm (-1: nothing viable), its slice, its voxels (y0, x0, y1, x1).
 
@@ -381,7 +383,7 @@ def longest_chord(viable, lesion, hy_mm, hx_mm, limits, convention):
     cap_mm). Equal chords: lowest slice, then first start, then first end. A single voxel is a chord.
     """
     bounds, _ = slice_diameters(viable, hy_mm, hx_mm, convention)
-    order = np.argsort(-bounds, kind="mergesort")
+    order = np.argsort(-bounds, kind="stable")
     best, best_slice = -1.0, -1
     best_ends = np.zeros(4, np.int64)
     ends = np.empty(4, np.int64)
@@ -399,7 +401,6 @@ def longest_chord(viable, lesion, hy_mm, hx_mm, limits, convention):
     return best, best_slice, best_ends
 
 
-@njit(cache=True, nogil=True)
 def perpendicular_chord(viable, lesion, hy_mm, hx_mm, limits, uy, ux):
     """Longest allowed chord of a slice across the unit direction (uy, ux), mm between centres, -1 when none.
 

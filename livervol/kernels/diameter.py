@@ -84,7 +84,7 @@ def _add_slice(first, last, convention, own_plane, low, high):
 
 @njit(cache=True, nogil=True)
 def _hull(low, high, out_y, out_x):
-    """Vertices of the convex hull of the row ends into ``out_*``; returns how many (a one-point row counts once)."""
+    """Vertices of the convex hull of the row ends into ``out_*``; returns how many (some come twice)."""
     count = 0
     for side in range(2):
         begin = count
@@ -105,15 +105,8 @@ def _hull(low, high, out_y, out_x):
             out_x[count] = x
             count += 1
         if side == 1:
-            kept = begin
             for i in range(begin, count):
                 out_x[i] = -out_x[i]
-                row = out_y[i] + 1
-                if low[row] != high[row]:
-                    out_y[kept] = out_y[i]
-                    out_x[kept] = out_x[i]
-                    kept += 1
-            count = kept
     return count
 
 
@@ -165,7 +158,8 @@ def _hull_stack(mask, convention):
     high = np.empty(2 * ny + 1, np.int64)
     points_y = np.empty(4 * ny + 2, np.int64)
     points_x = np.empty(4 * ny + 2, np.int64)
-    points = np.empty((1024, 3), np.int64)
+    # a hull has at most two vertices in a row; memory that is not written to is not taken
+    points = np.empty(((2 * nz + 1) * (4 * ny + 2), 3), np.int64)
     starts = np.zeros(2 * nz + 2, np.int64)
     total = 0
     for plane in range(2 * nz + 1):
@@ -182,10 +176,6 @@ def _hull_stack(mask, convention):
             if above < nz:
                 _add_slice(first[above], last[above], convention, False, low, high)
         count = _hull(low, high, points_y, points_x)
-        if total + count > len(points):
-            larger = np.empty((2 * (total + count), 3), np.int64)
-            larger[:total] = points[:total]
-            points = larger
         for i in range(count):
             points[total + i, 0] = level
             points[total + i, 1] = points_y[i]
@@ -196,10 +186,10 @@ def _hull_stack(mask, convention):
 
 
 @njit(cache=True, nogil=True)
-def _squared(p, q, hz_mm, hy_mm, hx_mm):
-    dz = (q[0] - p[0]) * hz_mm
-    dy = (q[1] - p[1]) * hy_mm
-    dx = (q[2] - p[2]) * hx_mm
+def _squared(points, a, b, hz_mm, hy_mm, hx_mm):
+    dz = (points[b, 0] - points[a, 0]) * hz_mm
+    dy = (points[b, 1] - points[a, 1]) * hy_mm
+    dx = (points[b, 2] - points[a, 2]) * hx_mm
     return dz * dz + dy * dy + dx * dx
 
 
@@ -208,43 +198,61 @@ def _plane_circles(points, starts, hy_mm, hx_mm):
     # a circle round each plane's points: (y, x, radius) in mm
     circles = np.zeros((len(starts) - 1, 3))
     for plane in range(len(starts) - 1):
-        here = points[starts[plane] : starts[plane + 1]]
-        if len(here) == 0:
+        first, stop = starts[plane], starts[plane + 1]
+        if first == stop:
             continue
-        y = 0.5 * (here[:, 1].min() + here[:, 1].max()) * hy_mm
-        x = 0.5 * (here[:, 2].min() + here[:, 2].max()) * hx_mm
+        low_x, high_x = points[first, 2], points[first, 2]
+        low_y, high_y = points[first, 1], points[first, 1]
+        for i in range(first, stop):
+            low_y, high_y = min(low_y, points[i, 1]), max(high_y, points[i, 1])
+            low_x, high_x = min(low_x, points[i, 2]), max(high_x, points[i, 2])
+        y, x = 0.5 * (low_y + high_y) * hy_mm, 0.5 * (low_x + high_x) * hx_mm
         radius = 0.0
-        for i in range(len(here)):
-            radius = max(radius, math.hypot(here[i, 1] * hy_mm - y, here[i, 2] * hx_mm - x))
-        circles[plane] = (y, x, radius)
+        for i in range(first, stop):
+            radius = max(radius, math.hypot(points[i, 1] * hy_mm - y, points[i, 2] * hx_mm - x))
+        circles[plane, 0], circles[plane, 1], circles[plane, 2] = y, x, radius
     return circles
 
 
-@njit(cache=True, nogil=True)
 def volume_diameter(mask, hz_mm, hy_mm, hx_mm, convention):
-    """Longest diameter in the volume, mm, -1 when empty, and its ends (2, 3) in half voxels, z y x.
+    """Longest diameter in the volume, mm, -1 when empty, and its ends (2, 3) in half voxels, z y x."""
+    points, starts = _hull_stack(mask, convention)
+    if len(points) == 0:
+        return -1.0, np.zeros((2, 3), np.int64)
+    circles = _plane_circles(points, starts, hy_mm, hx_mm)
+    length, start, end = _farthest_pair(points, starts, circles, hz_mm, hy_mm, hx_mm)
+    return length, points[[start, end]]
+
+
+@njit(cache=True, nogil=True)
+def _comes_first(points, a, b):
+    # (z, y, x) order
+    for axis in range(3):
+        if points[a, axis] != points[b, axis]:
+            return points[a, axis] < points[b, axis]
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _farthest_pair(points, starts, circles, hz_mm, hy_mm, hx_mm):
+    """Length of the longest segment between points, and which two they are.
 
     Planes are circled; two planes, then a point and a plane, are looked at only while the sum of the radii could
     still give a longer segment than one already found.
     """
-    points, starts = _hull_stack(mask, convention)
-    ends = np.zeros((2, 3), np.int64)
-    if len(points) == 0:
-        return -1.0, ends
-    circles = _plane_circles(points, starts, hy_mm, hx_mm)
     # a long segment to begin with: walk to the farthest point until it gets no farther
     best = 0.0
     here = 0
     for _ in range(8):
         farthest, reach = here, -1.0
         for j in range(len(points)):
-            squared = _squared(points[here], points[j], hz_mm, hy_mm, hx_mm)
+            squared = _squared(points, here, j, hz_mm, hy_mm, hx_mm)
             if squared > reach:
                 farthest, reach = j, squared
         if reach <= best:
             break
         best, here = reach, farthest
-    found = False
+    start, end = -1, -1
     planes = len(starts) - 1
     for i in range(planes):
         if starts[i] == starts[i + 1]:
@@ -258,22 +266,23 @@ def volume_diameter(mask, hz_mm, hy_mm, hx_mm, convention):
             if (rise * rise + reach * reach) * _ROUNDING < best:
                 continue
             for a in range(starts[i], starts[i + 1]):
-                p = points[a]
-                reach = math.hypot(p[1] * hy_mm - circles[j, 0], p[2] * hx_mm - circles[j, 1]) + circles[j, 2]
+                y, x = points[a, 1] * hy_mm, points[a, 2] * hx_mm
+                reach = math.hypot(y - circles[j, 0], x - circles[j, 1]) + circles[j, 2]
                 if (rise * rise + reach * reach) * _ROUNDING < best:
                     continue
                 for b in range(starts[j], starts[j + 1]):
-                    q = points[b]
-                    squared = _squared(p, q, hz_mm, hy_mm, hx_mm)
+                    squared = _squared(points, a, b, hz_mm, hy_mm, hx_mm)
                     if squared < best:
                         continue
-                    s, e = (p, q) if (p[0], p[1], p[2]) <= (q[0], q[1], q[2]) else (q, p)
-                    new = (s[0], s[1], s[2], e[0], e[1], e[2])
-                    old = (ends[0, 0], ends[0, 1], ends[0, 2], ends[1, 0], ends[1, 1], ends[1, 2])
-                    if squared > best or not found or new < old:
-                        best, found = squared, True
-                        ends[0, 0], ends[0, 1], ends[0, 2], ends[1, 0], ends[1, 1], ends[1, 2] = new
-    return math.sqrt(best), ends
+                    s, e = a, b
+                    if _comes_first(points, b, a):
+                        s, e = b, a
+                    first = start < 0 or _comes_first(points, s, start)
+                    if not first and not _comes_first(points, start, s):
+                        first = _comes_first(points, e, end)
+                    if squared > best or first:
+                        best, start, end = squared, s, e
+    return math.sqrt(best), start, end
 
 
 @njit(cache=True, nogil=True)
@@ -289,7 +298,6 @@ def voxel_width(hy_mm, hx_mm, ny, nx, convention):
     return 2.0 * (hy_mm * abs(ny) + hx_mm * abs(nx))
 
 
-@njit(cache=True, nogil=True)
 def perpendicular_width(mask, hy_mm, hx_mm, uy, ux):
     """Longest extent across the unit direction (uy, ux) between two voxel centres of one slice, mm; -1 when empty.
 
@@ -298,9 +306,17 @@ def perpendicular_width(mask, hy_mm, hx_mm, uy, ux):
     x1), smaller voxel first. With exactly that tolerance a voxel whose four neighbours all belong to the mask always
     has a neighbour that is still opposite and farther out, so edge voxels suffice.
     """
+    voxels = _edge_voxels(mask)
+    along = uy * (2.0 * hy_mm * voxels[:, 0]) + ux * (2.0 * hx_mm * voxels[:, 1])
+    order = np.argsort(along, kind="stable")
+    return _widest_pair(voxels[order], along[order], hy_mm, hx_mm, uy, ux)
+
+
+@njit(cache=True, nogil=True)
+def _edge_voxels(mask):
+    # (y, x) of the voxels with a face neighbour outside the mask
     ny, nx = mask.shape
-    ys = np.empty(mask.size, np.int64)
-    xs = np.empty(mask.size, np.int64)
+    voxels = np.empty((mask.size, 2), np.int64)
     count = 0
     for y in range(ny):
         for x in range(nx):
@@ -309,26 +325,25 @@ def perpendicular_width(mask, hy_mm, hx_mm, uy, ux):
             inside = 0 < y < ny - 1 and 0 < x < nx - 1
             if inside and mask[y - 1, x] and mask[y + 1, x] and mask[y, x - 1] and mask[y, x + 1]:
                 continue
-            ys[count] = y
-            xs[count] = x
+            voxels[count, 0], voxels[count, 1] = y, x
             count += 1
+    return voxels[:count]
+
+
+@njit(cache=True, nogil=True)
+def _widest_pair(voxels, along, hy_mm, hx_mm, uy, ux):
+    # voxels in the order of ``along``: what may stand opposite one voxel follows it closely
     ends = np.zeros(4, np.int64)
     sy, sx = 2.0 * hy_mm, 2.0 * hx_mm
     tolerance = (hy_mm * abs(uy) + hx_mm * abs(ux)) * (1.0 + 1e-9)
-    along = np.empty(count)
-    for i in range(count):
-        along[i] = uy * (sy * ys[i]) + ux * (sx * xs[i])
-    order = np.argsort(along)
-    best = -1.0
     window = tolerance * (1.0 + 1e-6)
-    for k in range(count):
-        i = order[k]
-        for m in range(k, count):
-            j = order[m]
+    best = -1.0
+    for i in range(len(voxels)):
+        for j in range(i, len(voxels)):
             if along[j] - along[i] > window:
                 break
-            y0, x0, y1, x1 = ys[i], xs[i], ys[j], xs[j]
-            if (y1, x1) < (y0, x0):
+            y0, x0, y1, x1 = voxels[i, 0], voxels[i, 1], voxels[j, 0], voxels[j, 1]
+            if y1 < y0 or (y1 == y0 and x1 < x0):
                 y0, x0, y1, x1 = y1, x1, y0, x0
             dy, dx = sy * (y1 - y0), sx * (x1 - x0)
             if abs(uy * dy + ux * dx) > tolerance:

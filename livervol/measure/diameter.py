@@ -7,6 +7,7 @@ from outer edge to outer edge (RECIST 1.1, Eisenhauer et al., Eur J Cancer 2009;
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -41,6 +42,9 @@ class Convention(StrEnum):
 _CODES = {Convention.CENTRE: diameter.CENTRE, Convention.MESH: diameter.MESH, Convention.CORNER: diameter.CORNER}
 
 
+_NUMBERS = ("gap_floor_mm", "gap_fraction", "gap_cap_mm", "min_part_mm", "min_part_ml", "max_tilt_degrees")
+
+
 @dataclass(frozen=True)
 class Rules:
     """Every choice behind a diameter.
@@ -63,9 +67,10 @@ class Rules:
     max_tilt_degrees: float = 30.0
 
     def __post_init__(self) -> None:
-        numbers = (self.gap_floor_mm, self.gap_fraction, self.gap_cap_mm, self.min_part_mm, self.min_part_ml)
-        if not all(np.isfinite(n) and n >= 0 for n in numbers):
-            raise CriteriaError(refusal("diameter rule", expected="numbers of at least 0", got=str(numbers)))
+        for name in _NUMBERS:
+            number = getattr(self, name)
+            if not (math.isfinite(number) and number >= 0):
+                raise CriteriaError(refusal(f"rule {name}", expected="a number of at least 0", got=str(number)))
 
     @property
     def code(self) -> int:
