@@ -102,6 +102,8 @@ def test_best_change_stops_at_progression_and_new_therapy():
     assert best_of(lines[0], rules).best_change_percent == -40.0
     lines, _ = timelines([Subject("p", day(0))], [CohortEvent("p", day(50), "new_therapy")], found, rules)
     assert best_of(lines[0], rules).best_change_percent is None
+    lines, _ = timelines([Subject("p", day(0))], [CohortEvent("p", day(84), "new_therapy")], found, rules)
+    assert best_of(lines[0], rules).best_change_percent == -40.0
 
 
 @pytest.mark.parametrize("kind", ["tace", "haic", "dose", "labs"])
@@ -109,6 +111,16 @@ def test_treatment_of_the_protocol_is_no_new_therapy(kind):
     rules = settings()
     lines, _ = timelines([Subject("p", day(0))], [CohortEvent("p", day(50), kind)], rows("84:SD"), rules)
     assert lines[0].new_therapy is None
+
+
+def test_a_response_after_progression_by_the_other_criterion_has_no_duration():
+    rules = settings("progression_criterion=recist11")
+    for progression, reason in ((84, "progression at visit 1 before the response"), (85, "progression at visit 1")):
+        responses = rows("84:PR 147:PR") + rows(f"{progression}:PD", criterion="recist11")
+        lines, _ = timelines([Subject("p", day(0))], [], responses, rules)
+        outcome = ENDPOINTS["DoR"](lines[0], rules, best_of(lines[0], rules))
+        assert outcome.reason == reason
+        assert outcome.days == (None if progression == 84 else 2)
 
 
 def test_without_a_first_dose_nothing_starts():
@@ -155,6 +167,9 @@ def test_missed_assessments_are_counted_by_schedule():
     assert missed_assessments(line("84:SD 147:SD 210:SD 273:SD", rules), rules, end) == 0
     assert missed_assessments(line("84:SD 218:SD 273:SD", rules), rules, end) == 2  # day 218 is a day too late for 210
     assert missed_assessments(line("91:SD 154:SD 203:SD 266:SD", rules), rules, end) == 0
+    # due on day 84, may come until day 91
+    assert missed_assessments(line("", rules), rules, FIRST + timedelta(days=90)) == 0
+    assert missed_assessments(line("", rules), rules, FIRST + timedelta(days=91)) == 1
     assert missed_assessments(line("84:SD 147:NE 210:SD 273:SD", rules), rules, end) == 1
 
 
