@@ -29,7 +29,7 @@ VERBS: dict[str, Verb] = {
     "plan": Verb("plan", "operations that clear the tumour, ranked by the liver they leave"),
     "respond": Verb("respond", "responses per patient, reader and visit from a table"),
     "endpoints": Verb("endpoints", "response rates, survival and conversion of a cohort"),
-    "export": Verb("export", "masks as NIfTI or 3D Slicer .seg.nrrd"),
+    "export": Verb("export", "masks as NIfTI or .seg.nrrd, response tables as SDTM"),
     "view": Verb("view", "open a visit in napari"),
     "models": Verb("models", "released models: list, verify"),
 }

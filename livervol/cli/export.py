@@ -116,3 +116,29 @@ def _read(mask: str, path: Path) -> Segmentation:
     found = read_nifti_labels(path)
     names = {value: _NAMES.get((mask, value), MASKS[mask].format(value)) for value in found.names}
     return replace(found, names=names)
+
+
+@app.command("sdtm")
+def export_sdtm(
+    table: Annotated[Path, typer.Argument(help="Response table: one row per lesion and visit (CSV or Parquet).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make: TU, TR, RS and their supplements.")],
+    study: Annotated[str, typer.Option("--study", help="STUDYID.")],
+    criterion: Annotated[
+        list[str] | None, typer.Option("--criterion", help="Criteria whose responses go into RS, repeatable.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, xpt or dataset-json.")] = "csv",
+    overwrite: _Overwrite = False,
+) -> None:
+    """Write a response table and its derived responses as CDISC SDTM datasets."""
+    from datetime import UTC, datetime
+
+    from livervol.io.cdisc import write_datasets
+    from livervol.io.response_tables import read_response_table
+    from livervol.io.sdtm_write import sdtm_datasets
+    from livervol.response import assess
+
+    courses = list(read_response_table(table))
+    rows = [row for name in criterion or ("mrecist",) for course in courses for row in assess(course, name)]
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    print(write_datasets(sdtm_datasets(courses, rows, study=study), out, form, overwrite=overwrite, study=study,
+                         created=created))  # fmt: skip
