@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from livervol.kernels.components import keep_largest, label_components
+from livervol.kernels.components import label_components
 from livervol.kernels.distance import distance_mm
 from livervol.kernels.fill import fill_holes
 from livervol.kernels.morphology import dilate_mm, open_mm
@@ -115,9 +114,3 @@ def _padded(inside: Bools, box: tuple[slice, slice, slice]) -> Bools:
     put = tuple(slice(t.start - s.start + 2, t.stop - s.start + 2) for t, s in zip(take, box, strict=True))
     wide[put] = inside[tuple(take)]
     return wide
-
-
-def largest_part(mask: NDArray[Any]) -> Bools:
-    """The mask's largest connected part."""
-    part: Bools = keep_largest(mask) != 0
-    return part

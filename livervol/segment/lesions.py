@@ -9,14 +9,21 @@ from types import MappingProxyType
 import numpy as np
 
 from livervol.errors import ScanError, refusal
-from livervol.kernels.components import label_components
-from livervol.kernels.fill import fill_holes
-from livervol.kernels.morphology import close_mm, erode_mm, open_mm
+from livervol.kernels.morphology import erode_mm
 from livervol.kernels.smooth import gaussian
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.lesion_blobs import find_blobs
+from livervol.segment.lesion_mixed import mixed_lesions
 from livervol.segment.lesion_regions import Region, equivalent_diameter_mm, grow
-from livervol.segment.lesion_tissue import Bools, Floats, Tissue, WorkGrid, liver_tissue, smoothed_inside, work_grid
+from livervol.segment.lesion_tissue import (
+    Bools,
+    Floats,
+    Tissue,
+    WorkGrid,
+    liver_tissue,
+    smoothed_inside,
+    work_grid,
+)
 
 __all__ = ["MIN_DIAMETER_MM", "LesionResult", "segment_lesions"]
 
@@ -28,10 +35,6 @@ MIN_RESPONSE, MIN_SIGMAS, MIN_COMPACTNESS, MAX_CONTACT, MAX_LEAK = 5.0, 4.4, 0.5
 MIN_CENTRE_DEPTH_MM, SURE_RESPONSE = 4.5, 10.0
 #: The same where vessels look like the lesions sought (bright in the portal phase, dark before contrast).
 STRICT_DIAMETER_MM, STRICT_RESPONSE, STRICT_COMPACTNESS, STRICT_LEAK, STRICT_CONTACT = 12.0, 8.0, 0.60, 0.03, 0.3
-#: Large mixed lesions: share of voxels off by more than this many sigmas, in a neighbourhood, above one half.
-OFF_SIGMAS, OFF_SHARE, OFF_SCALE_MM, OFF_OPEN_MM, OFF_MIN_DIAMETER_MM = 2.0, 0.5, 5.0, 8.0, 50.0
-#: Mean of that share over the whole of such a lesion.
-OFF_MIN_MEAN_SHARE = 0.7
 #: Simple cysts: water-like, even, not enhancing (HU).
 CYST_MAX_HU, CYST_MIN_HU, CYST_SPREAD, CYST_ENHANCEMENT_HU = 20.0, -10.0, 1.6, 10.0
 #: Lipiodol and calcification: native above 100 HU; without native, every phase above 130 HU.
@@ -80,7 +83,7 @@ def segment_lesions(phases: Mapping[Phase, Scan], liver: Segmentation) -> Lesion
     work = work_grid(liver)
     tissues = {phase: liver_tissue(scan, work) for phase, scan in _used(phases).items()}
     inside = np.logical_and.reduce([t.inside for t in tissues.values()])
-    found = _mixed(tissues, inside, work)
+    found = [_Found(m.mask, list(m.phases), m.share) for m in mixed_lesions(tissues, inside, work)]
     for phase in tissues:
         for sign in (-1, 1):
             strict = _is_strict(phase, phases[phase], sign)
@@ -106,35 +109,6 @@ def _is_strict(phase: Phase, scan: Scan, sign: int) -> bool:
     if phase in (Phase.NATIVE, Phase.HEPATOBILIARY):
         return True
     return sign > 0 and phase not in ARTERIAL
-
-
-def _mixed(tissues: Mapping[Phase, Tissue], inside: Bools, work: WorkGrid) -> list[_Found]:
-    """Large regions most of whose tissue is off the parenchyma in some phase, whichever the direction."""
-    off = np.zeros(inside.shape, bool)
-    known = inside.copy()
-    for tissue in tissues.values():
-        smooth = smoothed_inside(np.clip(tissue.residual, -80, 80), tissue.inside, 2.0, work.grid)
-        off |= np.abs(smooth) > OFF_SIGMAS * tissue.sigma
-        known &= tissue.depth_mm > 2.5
-    share = smoothed_inside((off & known).astype(np.float32), known, OFF_SCALE_MM, work.grid)
-    dense = open_mm((share > OFF_SHARE) & inside, OFF_OPEN_MM, work.grid.spacing_mm) != 0
-    labels, stats = label_components(dense, connectivity=6)
-    found = []
-    for number, voxels in enumerate(stats.voxels, 1):
-        if equivalent_diameter_mm(voxels * work.grid.voxel_ml) < OFF_MIN_DIAMETER_MM:
-            continue
-        mask = close_mm(labels == number, 6.0, work.grid.spacing_mm) != 0
-        mask = (fill_holes(mask) != 0) & work.liver
-        score = round(min(0.95, float(share[mask & inside].mean())), 2)
-        if score < OFF_MIN_MEAN_SHARE:
-            continue
-        supporting = [
-            p
-            for p, t in tissues.items()
-            if abs(float(np.median(t.residual[mask & inside]))) > 0.5 * OFF_SIGMAS * t.sigma
-        ]
-        found.append(_Found(mask, supporting or list(tissues)[:1], score))
-    return found
 
 
 def _add_blobs(
