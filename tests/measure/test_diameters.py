@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import oblique_grid
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import oblique_grid
 from livervol.errors import CriteriaError
 from livervol.grid import Grid
 from livervol.measure.diameter import (

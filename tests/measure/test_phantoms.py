@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import oblique_grid, rotation
 
+from conftest import oblique_grid, rotation
 from livervol.grid import Grid
 from livervol.measure.diameter import Body, Convention, Rules, diameter_3d, in_slice_diameters, viable_diameters
 from livervol.measure.volume import volume_ml

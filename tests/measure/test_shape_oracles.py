@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import oblique_grid
 
+from conftest import oblique_grid
 from livervol.errors import GridError
 from livervol.grid import Grid
 from livervol.measure.diameter import Body, Convention, Rules, diameter_3d, in_slice_diameters
