@@ -1,4 +1,4 @@
-"""Connected components, largest component and region growing against scipy, scikit-image, SimpleITK and cc3d."""
+"""Connected components and the largest of them against scipy, scikit-image, SimpleITK and cc3d."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 from bench import Race, abdomen, identical, is_tiny, itk, optional, values_of
 from scipy import ndimage
-from skimage import measure, segmentation
+from skimage import measure
 
 from livervol.kernels.components import component_stats, keep_largest, label_components
-from livervol.kernels.front import grow_region
 
 FULL = ndimage.generate_binary_structure(3, 3)
 
@@ -75,27 +74,6 @@ def main() -> None:
     if cc3d is not None:
         runners["cc3d"] = lambda: cc3d.largest_k(noisy, k=1, connectivity=6) != 0
     race.run("largest 6-connected component, noise", lambda: keep_largest(noisy), runners, identical)
-
-    ct = scene.cropped(scene.ct)
-    inside = np.argwhere(scene.cropped(scene.liver) & (ct >= 60) & (ct <= 160))
-    seed = tuple(int(k) for k in inside[len(inside) // 2])
-    seeds = np.zeros(ct.shape, np.uint8)
-    seeds[seed] = 1
-    image = itk(ct, scene.spacing_mm)
-    runners = {
-        "SimpleITK": lambda: sitk.ConnectedThreshold(image, [seed[::-1]], 60, 160),
-        "scikit-image": lambda: segmentation.flood((ct >= 60) & (ct <= 160), seed, connectivity=1),
-    }
-    if cc3d is not None:
-
-        def by_cc3d() -> Any:
-            labels = cc3d.connected_components((ct >= 60) & (ct <= 160), connectivity=6)
-            return labels == labels[seed]
-
-        runners["cc3d"] = by_cc3d
-    race.run(
-        "region of a threshold from a seed, liver crop", lambda: grow_region(ct, seeds, 60, 160), runners, identical
-    )
     race.finish()
 
 

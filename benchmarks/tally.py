@@ -73,7 +73,7 @@ def main() -> None:
         return found.mean, found.standard_deviation(ddof=1), found.least, found.greatest
 
     race.run("mean, SD, least, greatest of each label", ours, {"SimpleITK": by_itk, "scipy": by_scipy}, close)
-    race.run("the same, labels above 0 only", ours, {"scikit-image": by_skimage})
+    race.run("the same, the peer without the background", ours, {"scikit-image": by_skimage})
 
     def histogram_by_numpy() -> Any:
         inside = np.clip(ct, -1000, 1000).astype(np.int64) + 1000

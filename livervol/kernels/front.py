@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes, pack, pack_row
-from livervol.kernels.runs import find_root, join_runs, runs_of_rows, trailing_zeros, write_runs
+from livervol.kernels.bits import as_bytes, pack, pack_row, unpack
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["geodesic_front", "grow_region"]
@@ -17,7 +16,7 @@ __all__ = ["geodesic_front", "grow_region"]
 Spacing = tuple[float, float, float]
 
 #: Entries of one link in a bucket's chain.
-LINK = 256
+LINK = 128
 
 
 def grow_region(
@@ -37,11 +36,10 @@ def grow_region(
         over_slabs(_threshold, nz, source.size, source, *limits, words)
     if barrier is not None:
         words &= ~pack(as_bytes(barrier))
-    runs = runs_of_rows(words, nx)
+    reached = pack(as_bytes(seeds)) & words
+    _flood(words.reshape(nz * ny, -1), reached.reshape(nz * ny, -1), ny)
     region = np.zeros(source.shape, np.uint8)
-    parent = join_runs(runs, nz, ny, 6)
-    reached = _reached(parent, runs.offsets, runs.starts, pack(as_bytes(seeds)) & words)
-    write_runs(region, runs, reached)
+    unpack(reached, region)
     return region
 
 
@@ -57,14 +55,17 @@ def geodesic_front(
     """
     if connectivity not in (6, 18, 26):
         raise ValueError(f"connectivity is not a neighbourhood: expected 6, 18 or 26, got {connectivity}.")
-    price = np.ascontiguousarray(cost, dtype=np.float32)
     steps, lengths = _steps(spacing_mm, connectivity)
-    arrival = np.full(price.shape, np.inf, np.float32)
-    limit = np.float32(max_cost)
-    width, buckets = _bucket_plan(price, lengths)
-    if width > 0:
-        _front(price, as_bytes(seeds), steps, lengths, limit, width, buckets, arrival)
-    return arrival
+    # a frame of walls spares the test for the array's border; half prices, because a step pays half at either end
+    half = np.full([n + 2 for n in cost.shape], np.inf, np.float32)
+    cheapest, dearest = _half_prices(np.ascontiguousarray(cost), half)
+    framed = np.full(half.shape, np.inf, np.float32)
+    if dearest >= 0:
+        starts = np.flatnonzero(np.pad(as_bytes(seeds), 1))
+        jumps = steps @ np.array([half.shape[1] * half.shape[2], half.shape[2], 1])
+        width, buckets = _bucket_plan(2.0 * cheapest, 2.0 * dearest, lengths)
+        _front(half.ravel(), starts, jumps, lengths, np.float32(max_cost), width, buckets, framed.ravel())
+    return np.ascontiguousarray(framed[1:-1, 1:-1, 1:-1])
 
 
 def _limits(dtype: np.dtype[Any], low: float, high: float) -> tuple[Any, Any] | None:
@@ -84,11 +85,8 @@ def _steps(spacing_mm: Spacing, connectivity: int) -> tuple[NDArray[np.int64], N
     return steps, lengths.astype(np.float32)
 
 
-def _bucket_plan(price: NDArray[np.float32], lengths: NDArray[np.float32]) -> tuple[float, int]:
+def _bucket_plan(cheapest: float, dearest: float, lengths: NDArray[np.float32]) -> tuple[float, int]:
     # The ring must span the dearest single step; a width near the cheapest step keeps voxels from being settled twice.
-    cheapest, dearest = _price_range(price)
-    if not dearest >= 0:
-        return 0.0, 0
     longest = float(lengths.max()) * dearest
     width = max(float(lengths.min()) * cheapest, longest / 4096.0)
     if width <= 0:
@@ -97,12 +95,18 @@ def _bucket_plan(price: NDArray[np.float32], lengths: NDArray[np.float32]) -> tu
 
 
 @njit(cache=True, nogil=True)
-def _price_range(price):
+def _half_prices(cost, half):
+    # walls become infinite; the range of the others
     cheapest, dearest = np.inf, -1.0
-    for value in price.ravel():
-        if value >= 0 and value < np.inf:
-            cheapest = min(cheapest, value)
-            dearest = max(dearest, value)
+    for z in range(cost.shape[0]):
+        for y in range(cost.shape[1]):
+            for x in range(cost.shape[2]):
+                value = np.float32(cost[z, y, x])
+                if value >= 0 and value < np.inf:
+                    value *= np.float32(0.5)
+                    half[z + 1, y + 1, x + 1] = value
+                    cheapest = min(cheapest, value)
+                    dearest = max(dearest, value)
     return cheapest, dearest
 
 
@@ -119,97 +123,126 @@ def _threshold(values, low, high, bits, z_start, z_stop):
 
 
 @njit(cache=True, nogil=True)
-def _reached(parent, offsets, starts, seeds):
-    # 1 for every run whose tree holds a seed
-    nz, ny, _ = seeds.shape
-    reached = np.zeros(starts.size, np.uint8)
-    for row in range(nz * ny):
-        run = offsets[row]
-        for w in range(seeds.shape[2]):
-            word = seeds[row // ny, row % ny, w]
-            while word != 0:
-                x = w * 64 + trailing_zeros(word)
-                while run + 1 < offsets[row + 1] and starts[run + 1] <= x:
-                    run += 1
-                reached[find_root(parent, run)] = 1
-                word &= word - np.uint64(1)
-    for run in range(starts.size):
-        reached[run] |= reached[find_root(parent, run)]
-    return reached
+def _spread(open_to, reached, row):
+    # along one row: adding a bit to the run above it carries to the run's end; downwards by doubling steps
+    words = open_to.shape[1]
+    carry = np.uint64(0)
+    for w in range(words):
+        way, here = open_to[row, w], reached[row, w]
+        once = way + here
+        total = once + carry
+        carry = np.uint64((once < way) | (total < once))
+        reached[row, w] = here | ((total ^ way) & way)
+    above = np.uint64(0)
+    for w in range(words - 1, -1, -1):
+        way = open_to[row, w]
+        here = reached[row, w] | ((above << np.uint64(63)) & way)
+        for step in (1, 2, 4, 8, 16, 32):
+            here |= way & (here >> np.uint64(step))
+            way &= way >> np.uint64(step)
+        reached[row, w] = here
+        above = here & np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
-def _push(voxel, key, slot, heads, fills, chain, places, keys, free):
-    # chains of links: heads[slot] is the open link, fills[slot] its entries, chain[link] the next link
-    if heads[slot] < 0 or fills[slot] == LINK:
-        if free < 0:
-            old = chain.size
-            chain = np.concatenate((chain, np.arange(old + 1, 2 * old + 1)))
-            chain[-1] = -1
-            places = np.concatenate((places, np.empty_like(places)))
-            keys = np.concatenate((keys, np.empty_like(keys)))
-            free = old
-        link = free
-        free = chain[link]
-        chain[link] = heads[slot]
-        heads[slot] = link
-        fills[slot] = 0
-    at = heads[slot] * LINK + fills[slot]
-    places[at] = voxel
-    keys[at] = key
-    fills[slot] += 1
-    return chain, places, keys, free
+def _flood(open_to, reached, ny):
+    # rows wait in a ring until they have been spread along and handed on to the four rows beside them
+    rows, words = open_to.shape
+    ring = np.empty(rows, np.int64)
+    waits = np.zeros(rows, np.bool_)
+    head, waiting = 0, 0
+    for row in range(rows):
+        for w in range(words):
+            if reached[row, w] != 0 and not waits[row]:
+                waits[row] = True
+                ring[waiting] = row
+                waiting += 1
+    while waiting > 0:
+        row = ring[head]
+        head = head + 1 if head + 1 < rows else 0
+        waiting -= 1
+        waits[row] = False
+        _spread(open_to, reached, row)
+        y = row % ny
+        for side in range(4):
+            other = row + (-1, 1, -ny, ny)[side]
+            if other < 0 or other >= rows or (side == 0 and y == 0) or (side == 1 and y == ny - 1):
+                continue
+            fresh = np.uint64(0)
+            for w in range(words):
+                step = reached[row, w] & open_to[other, w] & ~reached[other, w]
+                reached[other, w] |= step
+                fresh |= step
+            if fresh != 0 and not waits[other]:
+                waits[other] = True
+                ring[(head + waiting) % rows] = other
+                waiting += 1
 
 
 @njit(cache=True, nogil=True)
-def _front(price, seeds, steps, lengths, limit, width, buckets, arrival):
-    nz, ny, nx = price.shape
-    cost, best = price.ravel(), arrival.ravel()
+def _grown(values, fill_from):
+    # twice as long; a chain of free links goes on into the new half
+    longer = np.empty(2 * values.size, values.dtype)
+    longer[: values.size] = values
+    if fill_from:
+        for link in range(values.size, longer.size):
+            longer[link] = link + 1
+    return longer
+
+
+@njit(cache=True, nogil=True)
+def _front(half, starts, jumps, lengths, limit, width, buckets, best):
+    # Each bucket is a chain of links of LINK entries: heads[slot] the link being filled, fills[slot] its entries,
+    # chain[link] the next one; unused links form a chain of their own, whose last link is never used.
     heads = np.full(buckets, -1, np.int64)
-    fills = np.zeros(buckets, np.int64)
-    chain = np.arange(1, 4097)
-    chain[-1] = -1
-    places = np.empty(4096 * LINK, np.int64)
-    keys = np.empty(4096 * LINK, np.float32)
-    free = np.int64(0)
+    fills = np.full(buckets, LINK, np.int64)
+    chain = np.arange(1, max(64, 2 * (starts.size // LINK + jumps.size)) + 1)
+    places = np.empty(chain.size * LINK, np.int64)
+    keys = np.empty(chain.size * LINK, np.float32)
+    free, used = 0, 0
     waiting = 0
-    seed = seeds.ravel()
-    for voxel in range(cost.size):
-        if seed[voxel] and cost[voxel] >= 0 and cost[voxel] < np.inf:
+    for voxel in starts:
+        if half[voxel] < np.inf:
             best[voxel] = 0
-            chain, places, keys, free = _push(voxel, np.float32(0), 0, heads, fills, chain, places, keys, free)
+            if fills[0] == LINK:
+                link, free = free, chain[free]
+                chain[link], heads[0], fills[0] = heads[0], link, 0
+                used += 1
+            at = heads[0] * LINK + fills[0]
+            places[at], keys[at] = voxel, 0
+            fills[0] += 1
             waiting += 1
-    jumps = (steps[:, 0] * ny + steps[:, 1]) * nx + steps[:, 2]
     slot = 0
     while waiting > 0:
         while heads[slot] >= 0:
+            if used + jumps.size + 1 >= chain.size:
+                chain = _grown(chain, True)
+                places = _grown(places, False)
+                keys = _grown(keys, False)
             link = heads[slot]
             fills[slot] -= 1
             at = link * LINK + fills[slot]
             voxel, key = places[at], keys[at]
             if fills[slot] == 0:
-                heads[slot] = chain[link]
-                fills[slot] = LINK
-                chain[link] = free
-                free = link
+                heads[slot], fills[slot] = chain[link], LINK
+                chain[link], free = free, link
+                used -= 1
             waiting -= 1
             if best[voxel] < key:
                 continue
-            x = voxel % nx
-            y = (voxel // nx) % ny
-            z = voxel // (nx * ny)
-            own = cost[voxel]
+            own = half[voxel]
             for k in range(jumps.size):
-                if not (0 <= z + steps[k, 0] < nz and 0 <= y + steps[k, 1] < ny and 0 <= x + steps[k, 2] < nx):
-                    continue
                 other = voxel + jumps[k]
-                price_there = cost[other]
-                if not (price_there >= 0 and price_there < np.inf):
-                    continue
-                offer = np.float32(key + lengths[k] * ((own + price_there) * np.float32(0.5)))
+                offer = np.float32(key + lengths[k] * (own + half[other]))
                 if offer < best[other] and offer <= limit:
                     best[other] = offer
                     into = np.int64(offer / width) % buckets
-                    chain, places, keys, free = _push(other, offer, into, heads, fills, chain, places, keys, free)
+                    if fills[into] == LINK:
+                        fresh, free = free, chain[free]
+                        chain[fresh], heads[into], fills[into] = heads[into], fresh, 0
+                        used += 1
+                    at = heads[into] * LINK + fills[into]
+                    places[at], keys[at] = other, offer
+                    fills[into] += 1
                     waiting += 1
-        slot = (slot + 1) % buckets
+        slot = slot + 1 if slot + 1 < buckets else 0

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.bits import as_bytes
+from livervol.kernels.bits import as_bytes, bits_box, pack
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["TRUNCATE_SIGMAS", "gaussian", "majority_smooth", "median3"]
@@ -40,10 +40,9 @@ def gaussian(values: NDArray[Any], sigma_mm: float, spacing_mm: Spacing) -> NDAr
     """
     source = np.ascontiguousarray(values)
     weights = [gaussian_weights(sigma_mm / spacing) for spacing in spacing_mm]
-    half = np.empty(source.shape, np.float32)
-    over_slabs(_blur_slices, source.shape[0], source.size, source, half, weights[1], weights[2])
-    over_slabs(_blur_across, source.shape[1], source.size, half, weights[0])
-    return half
+    smooth = np.empty(source.shape, np.float32)
+    over_slabs(_blur, source.shape[0], source.size, source, smooth, *weights)
+    return smooth
 
 
 def majority_smooth(mask: NDArray[Any], sigma_mm: float, spacing_mm: Spacing) -> NDArray[np.uint8]:
@@ -51,8 +50,18 @@ def majority_smooth(mask: NDArray[Any], sigma_mm: float, spacing_mm: Spacing) ->
 
     Takes off what is thinner than about ``sigma_mm`` mm and keeps flat faces in place.
     """
-    source = (as_bytes(mask) != 0).view(np.uint8)
-    return (gaussian(source, sigma_mm, spacing_mm) >= np.float32(0.5)).view(np.uint8)
+    source = as_bytes(mask)
+    z0, z1, y0, y1, x0, x1 = bits_box(pack(source))
+    smooth = np.zeros(source.shape, np.uint8)
+    # less than half of the weight lies on one side of a voxel, so nothing appears outside the mask's box; one more
+    # voxel of background keeps the repeated border honest
+    nz, ny, nx = source.shape
+    box = (slice(max(0, z0 - 1), min(nz, z1 + 1)), slice(max(0, y0 - 1), min(ny, y1 + 1)))
+    columns = slice(max(0, x0 - 1), min(nx, x1 + 1))
+    inside = (source[box[0], box[1], columns] != 0).view(np.uint8)
+    if z1 > 0:
+        smooth[box[0], box[1], columns] = gaussian(inside, sigma_mm, spacing_mm) >= np.float32(0.5)
+    return smooth
 
 
 def gaussian_weights(sigma_voxels: float) -> NDArray[np.float32]:
@@ -66,30 +75,76 @@ def gaussian_weights(sigma_voxels: float) -> NDArray[np.float32]:
 
 
 @njit(cache=True, nogil=True)
-def _add_pairs(row, weight, a, b, weight_2, c, d):
-    # two pairs of neighbours a pass halve the traffic of the sum
+def _add_pair(row, weights, k, a, b):
     for x in range(row.size):
-        row[x] += weight * (a[x] + b[x]) + weight_2 * (c[x] + d[x])
+        row[x] += weights[k] * (a[x] + b[x])
 
 
 @njit(cache=True, nogil=True)
-def _blur_lines(padded, weights, count, out):
-    # out[i] = the weighted sum of the rows of padded around row i + reach
-    reach = weights.size - 1
-    for i in range(count):
-        row = out[i]
-        centre = padded[i + reach]
+def _add_four_pairs(row, weights, k, a, b, c, d, e, f, g, h):
+    # four pairs of neighbours a pass: the sum travels to memory a quarter as often
+    w1, w2, w3, w4 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    for x in range(row.size):
+        row[x] += (w1 * (a[x] + b[x]) + w2 * (c[x] + d[x])) + (w3 * (e[x] + f[x]) + w4 * (g[x] + h[x]))
+
+
+@njit(cache=True, nogil=True)
+def _blur_planes(values, z, y, weights, row):
+    # row = the weighted sum of row y of the planes around z, in single precision from the start
+    last = values.shape[0] - 1
+    centre = values[z, y]
+    for x in range(row.size):
+        row[x] = weights[0] * np.float32(centre[x])
+    for k in range(1, weights.size, 2):
+        far = min(k + 1, weights.size - 1)
+        weight, weight_2 = weights[k], weights[far] if far > k else np.float32(0)
+        a, b = values[max(z - k, 0), y], values[min(z + k, last), y]
+        c, d = values[max(z - far, 0), y], values[min(z + far, last), y]
         for x in range(row.size):
-            row[x] = weights[0] * centre[x]
-        for k in range(1, reach + 1, 2):
-            far = min(k + 1, reach)
-            weight_2 = weights[far] if far > k else np.float32(0)
-            before, after = padded[i + reach - k], padded[i + reach + k]
-            _add_pairs(row, weights[k], before, after, weight_2, padded[i + reach - far], padded[i + reach + far])
+            near = np.float32(a[x]) + np.float32(b[x])
+            row[x] += weight * near + weight_2 * (np.float32(c[x]) + np.float32(d[x]))
 
 
 @njit(cache=True, nogil=True)
-def _blur_slices(values, half, along_y, along_x, z_start, z_stop):
+def _blur_lines(padded, m, weights, row):
+    # row = the weighted sum of the rows of padded around row m
+    p, reach = padded, weights.size - 1
+    centre = p[m]
+    for x in range(row.size):
+        row[x] = weights[0] * centre[x]
+    k = 1
+    while k + 3 <= reach:
+        near, far = (p[m - k], p[m + k], p[m - k - 1], p[m + k + 1]), (p[m - k - 2], p[m + k + 2])
+        _add_four_pairs(row, weights, k, *near, *far, p[m - k - 3], p[m + k + 3])
+        k += 4
+    while k <= reach:
+        _add_pair(row, weights, k, p[m - k], p[m + k])
+        k += 1
+
+
+@njit(cache=True, nogil=True)
+def _blur_row(line, weights, row):
+    # the same along a row: line is the row with reach more voxels at either end
+    reach, n = weights.size - 1, row.size
+    centre = line[reach : reach + n]
+    for x in range(n):
+        row[x] = weights[0] * centre[x]
+    k = 1
+    while k + 3 <= reach:
+        a, b = line[reach - k : reach - k + n], line[reach + k : reach + k + n]
+        c, d = line[reach - k - 1 : reach - k - 1 + n], line[reach + k + 1 : reach + k + 1 + n]
+        e, f = line[reach - k - 2 : reach - k - 2 + n], line[reach + k + 2 : reach + k + 2 + n]
+        g, h = line[reach - k - 3 : reach - k - 3 + n], line[reach + k + 3 : reach + k + 3 + n]
+        _add_four_pairs(row, weights, k, a, b, c, d, e, f, g, h)
+        k += 4
+    while k <= reach:
+        _add_pair(row, weights, k, line[reach - k : reach - k + n], line[reach + k : reach + k + n])
+        k += 1
+
+
+@njit(cache=True, nogil=True)
+def _blur(values, smooth, along_z, along_y, along_x, z_start, z_stop):
+    # plane by plane, so that everything between the axes stays in the core's own cache
     _, ny, nx = values.shape
     reach_y, reach = along_y.size - 1, along_x.size - 1
     padded = np.empty((ny + 2 * reach_y, nx), np.float32)
@@ -97,34 +152,15 @@ def _blur_slices(values, half, along_y, along_x, z_start, z_stop):
     middle = line[reach : reach + nx]
     for z in range(z_start, z_stop):
         for y in range(ny):
-            source, row = values[z, y], padded[reach_y + y]
-            for x in range(nx):
-                middle[x] = source[x]
-            line[:reach] = middle[0]
-            line[reach + nx :] = middle[nx - 1]
-            for x in range(nx):
-                row[x] = along_x[0] * middle[x]
-            for k in range(1, reach + 1, 2):
-                far = min(k + 1, reach)
-                weight_2 = along_x[far] if far > k else np.float32(0)
-                a, b = line[reach - k : reach - k + nx], line[reach + k : reach + k + nx]
-                c, d = line[reach - far : reach - far + nx], line[reach + far : reach + far + nx]
-                _add_pairs(row, along_x[k], a, b, weight_2, c, d)
+            _blur_planes(values, z, y, along_z, padded[reach_y + y])
         for k in range(reach_y):
             padded[k] = padded[reach_y]
             padded[reach_y + ny + k] = padded[reach_y + ny - 1]
-        _blur_lines(padded, along_y, ny, half[z])
-
-
-@njit(cache=True, nogil=True)
-def _blur_across(half, along_z, y_start, y_stop):
-    nz, _, nx = half.shape
-    reach = along_z.size - 1
-    padded = np.empty((nz + 2 * reach, nx), np.float32)
-    for y in range(y_start, y_stop):
-        for z in range(nz + 2 * reach):
-            padded[z] = half[min(max(z - reach, 0), nz - 1), y]
-        _blur_lines(padded, along_z, nz, half[:, y])
+        for y in range(ny):
+            _blur_lines(padded, reach_y + y, along_y, middle)
+            line[:reach] = middle[0]
+            line[reach + nx :] = middle[nx - 1]
+            _blur_row(line, along_x, smooth[z, y])
 
 
 @njit(cache=True, nogil=True)

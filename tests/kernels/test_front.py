@@ -163,11 +163,19 @@ def test_nothing_is_reached_without_seeds_or_through_walls() -> None:
 
 
 def test_many_waiting_voxels_outgrow_the_first_store() -> None:
-    # more entries wait at once than the queue first has room for
-    cost = np.full((60, 140, 160), 1.0, np.float32)
-    seeds = np.ones(cost.shape, np.uint8)
+    # a front of some ten thousand voxels; over faces at cost 1 the arrival is the sum of the distances along the axes
+    seeds = np.zeros((60, 140, 160), np.uint8)
+    seeds[30, 70, 80] = 1
+    found = geodesic_front(np.ones(seeds.shape, np.uint8), seeds, SPACING_MM, connectivity=6)
+    z, y, x = (np.abs(np.arange(n) - n // 2) * s for n, s in zip(seeds.shape, SPACING_MM, strict=True))
+    expected = z[:, None, None] + y[:, None] + x
+    np.testing.assert_allclose(found, expected, rtol=2e-5)  # some two hundred single-precision sums
+
+
+def test_many_seeds_are_all_taken() -> None:
+    seeds = np.ones((60, 140, 160), np.uint8)
     seeds[30, 70, 80] = 0
-    found = geodesic_front(cost, seeds, SPACING_MM, connectivity=6)
+    found = geodesic_front(np.ones(seeds.shape, np.float32), seeds, SPACING_MM, connectivity=6)
     assert found[30, 70, 80] == np.float32(0.7)
     assert np.count_nonzero(found) == 1
 
