@@ -87,11 +87,10 @@ def find_models(folder: Path | None = None) -> tuple[ModelCard, ...]:
 
 def find_model(name: str, folder: Path | None = None) -> ModelCard:
     """The released model of that name; raises ``ModelError`` listing those found."""
-    cards = find_models(folder)
-    for card in cards:
-        if card.name == name:
-            return card
-    known = ", ".join(card.name for card in cards) or "no model"
+    root = folder or models_folder()
+    if (root / name / CARD).is_file():
+        return read_card(root / name)
+    known = ", ".join(path.parent.name for path in sorted(root.glob(f"*/{CARD}"))) or "no model"
     raise ModelError(refusal("model not found", expected=f"one of {known}", got=repr(name), do="See livervol models."))
 
 
