@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import ScanError, refusal
 from livervol.grid import Grid
+from livervol.kernels.components import label_components
 from livervol.kernels.distance import distance_mm
 from livervol.kernels.morphology import dilate_mm, erode_mm, open_mm
 from livervol.kernels.smooth import gaussian
@@ -24,8 +25,9 @@ Bools = NDArray[np.bool_]
 WORK_MM = 2.0
 #: Room around the liver in mm.
 MARGIN_MM = 8.0
-#: A lightly smoothed CT voxel of the liver mask below this is fissural fat (HU); its edge reaches so far (mm).
-FAT_HU, FAT_REACH_MM = 5.0, 2.5
+#: Fissural fat on lightly smoothed CT: connected voxels below the first, some of them below the second (HU); a cyst has
+#: none of those. Its partial volume reaches so far (mm).
+FAT_HU, SURE_FAT_HU, FAT_REACH_MM = 5.0, -20.0, 2.5
 #: Slivers thinner than twice this, left between fat and capsule, are no tissue to be judged (mm).
 SLIVER_MM = 3.0
 #: Signal of MR liver parenchyma is scaled to this, so that one set of contrast thresholds serves CT and MR.
@@ -106,7 +108,7 @@ def liver_tissue(scan: Scan, work: WorkGrid) -> Tissue:
     values = _to_work(scan.voxels, scan.grid, work.box, work.grid)
     inside = work.liver
     if scan.modality == "CT":
-        fat = (gaussian(values, 1.0, spacing) < FAT_HU) & (dilate_mm(inside, 2.0, spacing) != 0)
+        fat = _fat(gaussian(values, 1.0, spacing), dilate_mm(inside, 2.0, spacing) != 0)
         inside = inside & (dilate_mm(fat, FAT_REACH_MM, spacing) == 0)
     inside = open_mm(inside, SLIVER_MM, spacing) != 0
     tissue = _fitted(values, inside, work.grid)
@@ -120,6 +122,14 @@ def liver_tissue(scan: Scan, work: WorkGrid) -> Tissue:
             sigma=float(tissue.sigma * scale),
         )
     return tissue
+
+
+def _fat(smooth: Floats, near_liver: Bools) -> Bools:
+    labels, stats = label_components((smooth < FAT_HU) & near_liver, connectivity=6)
+    sure = np.zeros(len(stats.voxels) + 1, bool)
+    sure[np.unique(labels[smooth < SURE_FAT_HU])] = True
+    sure[0] = False
+    return np.asarray(sure[labels])
 
 
 def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:

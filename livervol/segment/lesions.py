@@ -186,9 +186,7 @@ def _without_cysts(
 ) -> tuple[list[_Found], list[str]]:
     kept, warnings = [], []
     for lesion in found:
-        core = erode_mm(lesion.mask, 2.0, work.grid.spacing_mm) != 0
-        if not core.any():
-            core = lesion.mask
+        core = next(c for c in (_inner(lesion.mask, mm, work) for mm in (4.0, 2.0, 0.0)) if c.any())
         if all(s.modality == "CT" for s in phases.values()) and _is_cyst(core, values):
             at = work.grid.index_to_lps(np.argwhere(core).mean(axis=0))
             size = equivalent_diameter_mm(float(lesion.mask.sum()) * work.grid.voxel_ml)
@@ -197,6 +195,10 @@ def _without_cysts(
         else:
             kept.append(lesion)
     return kept, warnings
+
+
+def _inner(mask: Bools, depth_mm: float, work: WorkGrid) -> Bools:
+    return np.asarray(erode_mm(mask, depth_mm, work.grid.spacing_mm) != 0)
 
 
 def _is_cyst(core: Bools, values: Mapping[Phase, Tissue]) -> bool:
