@@ -66,7 +66,7 @@ tolerance = 0.1
 [spread]
 {spread}
 floor = {floor}
-method = "boundary spread fitted on {livers} livers of the training split, none of them tested on"
+method = "boundary spread fitted on the {livers} training livers, {fitted} of which also fitted the weights"
 
 # shapes farther away than the limit are doubted
 [typical]
