@@ -57,6 +57,7 @@ FAR_MM = 40.0
 #: Voxels at least this far from the shape's boundary keep their side: no correction reaches them.
 _REACH_MM = 60.0
 _PAD_MM = 20.0
+_KNOT_MM = 8.0
 
 Point = tuple[float, float, float]
 
@@ -143,7 +144,7 @@ def allowed_segments(
         if plane is not None:
             on_first = positive_side((inner > 0).view(np.uint8), plane_in_index(plane, place.matrix)) != 0
         else:
-            on_first = _bent(name, points, sides, (inner > 0, place), warnings)
+            on_first = _bent(name, points, sides, place, warnings)
         drop_second, drop_first = (np.uint8(0xFF & ~sum(1 << (s - 1) for s in side)) for side in (second, first))
         bits &= np.where(inner == 1, np.uint8(0xFF), np.where(on_first, drop_second, drop_first))
     result = np.zeros(segments.shape, np.uint8)
@@ -178,11 +179,10 @@ def _bent(
     name: str,
     points: NDArray[np.float64],
     sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    liver: tuple[NDArray[np.bool_], Grid],
+    place: Grid,
     warnings: list[str],
 ) -> NDArray[np.bool_]:
     """The shape's boundary moved by the most likely smooth displacement given the points (Gaussian process mean)."""
-    inside, place = liver
     spacing = place.spacing_mm
     to_first, to_second = (distance_to(side, spacing, limit_mm=_REACH_MM) for side in sides)
     np.minimum(to_first, _REACH_MM, out=to_first)
@@ -202,17 +202,33 @@ def _bent(
             )
     covariance = _field(points, points) + PLACED_MM**2 * np.eye(len(points))
     weights = np.linalg.solve(covariance, off)
-    on_first: NDArray[np.bool_] = depth > 0
-    # the displacement is nowhere larger than the sum of its parts
-    reach = PRIOR_MM**2 * float(np.abs(weights).sum())
-    for plane_index in range(depth.shape[0]):
-        near = inside[plane_index] & (np.abs(depth[plane_index]) < reach)
-        index = np.argwhere(near)
-        if len(index):
-            where_lps = place.index_to_lps(np.column_stack([np.full(len(index), plane_index), index]))
-            shift = _field(where_lps, points) @ weights
-            on_first[plane_index][near] = depth[plane_index][near] > shift
+    on_first: NDArray[np.bool_] = depth > _displacement(place, points, weights)
     return on_first
+
+
+def _displacement(place: Grid, points: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The field's most likely value at every voxel, in mm.
+
+    Computed every 8 mm and interpolated linearly: over a correlation length of 120 mm that is off by under 0.01 mm.
+    """
+    lines, spread = [], []
+    for count, step in zip(place.shape_zyx, place.spacing_mm, strict=True):
+        knots = np.unique(np.append(np.arange(0, count - 1, max(1, int(_KNOT_MM / step))), count - 1))
+        cell = np.clip(np.searchsorted(knots, np.arange(count), side="right") - 1, 0, max(0, len(knots) - 2))
+        after = np.minimum(cell + 1, len(knots) - 1)
+        share = (np.arange(count) - knots[cell]) / np.maximum(1, knots[after] - knots[cell])
+        matrix = np.zeros((count, len(knots)), np.float32)
+        np.add.at(matrix, (np.arange(count), cell), 1.0 - share)
+        np.add.at(matrix, (np.arange(count), after), share)
+        lines.append(knots)
+        spread.append(matrix)
+    index = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1)
+    coarse = _field(place.index_to_lps(index.reshape(-1, 3)), points) @ weights
+    values = coarse.reshape(index.shape[:3]).astype(np.float32)
+    along_z = np.tensordot(spread[0], values, axes=(1, 0))
+    along_y = np.einsum("yb,zbc->zyc", spread[1], along_z, optimize=True)
+    field: NDArray[np.float32] = along_y @ spread[2].T
+    return field
 
 
 def _field(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

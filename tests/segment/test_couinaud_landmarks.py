@@ -5,13 +5,17 @@ import json
 import numpy as np
 import pytest
 
+from conftest import oblique_grid
 from livervol.errors import LivervolError, ScanError
 from livervol.grid import Grid
 from livervol.scan import Segmentation
 from livervol.segment.couinaud_landmarks import (
     BOUNDARIES,
     LANDMARKS,
+    LENGTH_MM,
+    PRIOR_MM,
     Landmarks,
+    _displacement,
     allowed_segments,
     read_landmarks,
     split_fourth_segment,
@@ -138,6 +142,18 @@ def test_a_boundary_without_points_stays_and_so_does_the_caudate():
     # within the right side the sections are untouched
     both = (bits[shape == 7] >> 4) & 0b1111
     assert (both == 0b1111).all()
+
+
+def test_the_displacement_equals_its_direct_sum():
+    grid = oblique_grid((9, 31, 40), (6.0, 2.5, 2.0))
+    points = grid.index_to_lps([[2.0, 3.0, 30.0], [7.5, 22.0, 11.0], [-3.0, 10.0, 45.0]])
+    weights = np.array([0.05, -0.03, 0.04])
+    every = grid.index_to_lps(np.indices(grid.shape_zyx).reshape(3, -1).T)
+    squared = ((every[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
+    expected = PRIOR_MM**2 * np.exp(-squared / (2 * LENGTH_MM**2)) @ weights
+    # linear interpolation: step squared / 8 times the curvature, at most the sum of |weights| prior / length squared
+    bound = 3 * 8.0**2 / 8 * PRIOR_MM**2 / LENGTH_MM**2 * np.abs(weights).sum() + 1e-4
+    assert np.abs(_displacement(grid, points, weights).ravel() - expected).max() < bound < 0.05
 
 
 def test_a_point_far_away_is_doubted():
