@@ -18,6 +18,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from livervol.kernels.diameter import CENTRE, MESH, slice_diameters
 
@@ -28,6 +29,9 @@ _SLACK_MM = 1e-9
 
 #: Later than any crossing.
 _NEVER = 2**62
+
+#: Pairs of tiles looked at in each slice before any slice is searched to the end.
+_FIRST_BUDGET = 1000
 
 #: Stretches of the way in each of which leaving the lesion is looked for.
 _STATIONS = 16
@@ -299,11 +303,14 @@ def _rows_and_columns_whole(mask):
 
 
 @njit(cache=True, nogil=True)
-def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends):
-    """Branch and bound in one slice from ``best`` up; returns the new best, ``ends`` (y0, x0, y1, x1) updated."""
+def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends, budget):
+    """Branch and bound in one slice from ``best`` up; ``ends`` (y0, x0, y1, x1) is updated.
+
+    Returns the new best and whether the slice was searched to the end within ``budget`` pairs of tiles.
+    """
     boxes, starts, widths, levels = _tiles(viable)
     if boxes[-1, 0] > boxes[-1, 1]:
-        return best
+        return best, True
     viable_sums, lesion_sums = _summed(viable), _summed(lesion)
     may_leave = not _rows_and_columns_whole(lesion)
     heights = np.empty(levels, np.int64)
@@ -322,6 +329,9 @@ def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best
         bound = bounds[depth]
         if bound < best:
             continue
+        budget -= 1
+        if budget < 0:
+            return best, False
         la, ia, lb, ib = stack[depth]
         a, b = boxes[ia], boxes[ib]
         if _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
@@ -373,39 +383,60 @@ def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best
                 bounds[k] = value
                 stack[k] = pair
                 depth += 1
-    return best
+    return best, True
 
 
-def longest_chord(viable, lesion, hy_mm, hx_mm, limits, convention):
+def longest_chord(
+    viable: NDArray[np.bool_],
+    lesion: NDArray[np.bool_],
+    hy_mm: float,
+    hx_mm: float,
+    limits: NDArray[np.float64],
+    convention: int,
+) -> tuple[float, int, NDArray[np.int64]]:
     """Longest allowed in-slice chord of a volume, mm (-1: nothing viable), its slice, its voxels (y0, x0, y1, x1).
 
     ``viable`` inside ``lesion``, shape (nz, ny, nx); ``h*_mm`` half the spacing; ``limits`` (floor_mm, fraction,
     cap_mm). Equal chords: lowest slice, then first start, then first end. A single voxel is a chord.
     """
     bounds, _ = slice_diameters(viable, hy_mm, hx_mm, convention)
-    order = np.argsort(-bounds, kind="stable")
+    slices = [int(z) for z in np.argsort(-bounds, kind="stable") if bounds[z] >= 0.0]
     best, best_slice = -1.0, -1
     best_ends = np.zeros(4, np.int64)
-    ends = np.empty(4, np.int64)
-    for z in order:
-        if bounds[z] < 0.0 or bounds[z] < best:
-            break
-        if bounds[z] == best and z > best_slice:
-            continue
-        # in a lower slice an equal chord wins: start with ends that come after every pair
-        ends[:] = 2**62 if z < best_slice else -1
-        found = _search_slice(viable[z], lesion[z], hy_mm, hx_mm, limits, convention, 0.0, 0.0, best, ends)
-        if found > best or (0 <= ends[0] < 2**62):
-            best, best_slice = found, z
-            best_ends[:] = ends
+    # a long chord in one slice saves most of the search in the others: look everywhere a little before looking closely
+    budget = _FIRST_BUDGET
+    while slices:
+        unfinished = []
+        for z in slices:
+            if bounds[z] < best or (bounds[z] == best and z > best_slice):
+                continue
+            # an equal chord wins in a lower slice and loses in a higher one; in the same slice its ends decide
+            before = best_ends if z == best_slice else np.full(4, _NEVER if z < best_slice else -1)
+            ends = before.copy()
+            arguments = (viable[z], lesion[z], hy_mm, hx_mm, limits, convention, 0.0, 0.0, best, ends, budget)
+            best, finished = _search_slice(*arguments)
+            if (ends != before).any():
+                best_slice, best_ends = z, ends
+            if not finished:
+                unfinished.append(z)
+        slices = unfinished
+        budget *= 8
     return best, best_slice, best_ends
 
 
-def perpendicular_chord(viable, lesion, hy_mm, hx_mm, limits, uy, ux):
+def perpendicular_chord(
+    viable: NDArray[np.bool_],
+    lesion: NDArray[np.bool_],
+    hy_mm: float,
+    hx_mm: float,
+    limits: NDArray[np.float64],
+    uy: float,
+    ux: float,
+) -> tuple[float, NDArray[np.int64]]:
     """Longest allowed chord of a slice across the unit direction (uy, ux), mm between centres, -1 when none.
 
     Opposite voxels and the offset across are those of ``perpendicular_width``; the path must be allowed as well.
     """
     ends = np.zeros(4, np.int64)
-    best = _search_slice(viable, lesion, hy_mm, hx_mm, limits, CENTRE, uy, ux, -1.0, ends)
+    best, _ = _search_slice(viable, lesion, hy_mm, hx_mm, limits, CENTRE, uy, ux, -1.0, ends, _NEVER)
     return best, ends

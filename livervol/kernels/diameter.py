@@ -15,6 +15,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 __all__ = [
     "CENTRE",
@@ -214,7 +215,9 @@ def _plane_circles(points, starts, hy_mm, hx_mm):
     return circles
 
 
-def volume_diameter(mask, hz_mm, hy_mm, hx_mm, convention):
+def volume_diameter(
+    mask: NDArray[np.bool_], hz_mm: float, hy_mm: float, hx_mm: float, convention: int
+) -> tuple[float, NDArray[np.int64]]:
     """Longest diameter in the volume, mm, -1 when empty, and its ends (2, 3) in half voxels, z y x."""
     points, starts = _hull_stack(mask, convention)
     if len(points) == 0:
@@ -298,7 +301,9 @@ def voxel_width(hy_mm, hx_mm, ny, nx, convention):
     return 2.0 * (hy_mm * abs(ny) + hx_mm * abs(nx))
 
 
-def perpendicular_width(mask, hy_mm, hx_mm, uy, ux):
+def perpendicular_width(
+    mask: NDArray[np.bool_], hy_mm: float, hx_mm: float, uy: float, ux: float
+) -> tuple[float, NDArray[np.int64]]:
     """Longest extent across the unit direction (uy, ux) between two voxel centres of one slice, mm; -1 when empty.
 
     Two voxels are opposite each other when their offset along the direction is at most half a voxel's extent along
