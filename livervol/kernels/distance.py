@@ -40,10 +40,10 @@ def distance_squared_mm2(
 def _depth(mask: NDArray[Any], spacing_mm: Spacing, border_is_background: bool, rooted: bool) -> NDArray[np.float32]:
     source = as_bytes(mask)
     z0, z1, y0, y1, x0, x1 = bits_box(pack(source))
-    depth = np.zeros(source.shape, np.float32)
     if z1 == 0:
-        return depth
+        return np.zeros(source.shape, np.float32)
     if border_is_background:
+        depth = np.zeros(source.shape, np.float32)
         framed = np.pad(source[z0:z1, y0:y1, x0:x1], 1)
         depth[z0:z1, y0:y1, x0:x1] = _nearest(framed, spacing_mm, rooted)[1:-1, 1:-1, 1:-1]
         return depth
@@ -51,9 +51,11 @@ def _depth(mask: NDArray[Any], spacing_mm: Spacing, border_is_background: bool, 
     nz, ny, nx = source.shape
     box = (slice(max(0, z0 - 1), min(nz, z1 + 1)), slice(max(0, y0 - 1), min(ny, y1 + 1)))
     columns = slice(max(0, x0 - 1), min(nx, x1 + 1))
-    if (z0, y0, x0) == (0, 0, 0) and (z1, y1, x1) == source.shape:
+    inner = source[box[0], box[1], columns]
+    if 2 * inner.size > source.size:  # not worth two copies
         return _nearest(source, spacing_mm, rooted)
-    depth[box[0], box[1], columns] = _nearest(np.ascontiguousarray(source[box[0], box[1], columns]), spacing_mm, rooted)
+    depth = np.zeros(source.shape, np.float32)
+    depth[box[0], box[1], columns] = _nearest(np.ascontiguousarray(inner), spacing_mm, rooted)
     return depth
 
 
