@@ -191,7 +191,9 @@ def _require_one_grid(work: _Work) -> None:
 
 
 def _recognise(work: _Work, visit: VisitScans) -> None:
-    report = recognise_phases(visit.scans, stated=visit.stated)
+    given = work.masks.get("liver")
+    livers = {n: given for n, scan in enumerate(visit.scans) if given is not None and given.grid.matches(scan.grid)}
+    report = recognise_phases(visit.scans, livers, stated=visit.stated)
     work.quality += report.warnings
     work.sources = [scan.source for scan in report.scans]
     chosen, warnings = one_per_phase(report.scans)
@@ -279,19 +281,18 @@ def _judge_viability(work: _Work, settings: VisitSettings) -> None:
     if "viable" in work.masks:
         work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         return
-    # a native scan that does not fit voxel by voxel would turn misfit into enhancement
-    usable = {p: s for p, s in work.phases.items() if not (p is Phase.NATIVE and p in work.not_subtracted)}
     result = segment_viability(
-        usable,
+        work.phases,
         work.masks["liver"],
         work.masks["lesions"],
         accept_early_arterial=settings.accept_early_arterial,
+        # a native scan that does not fit voxel by voxel would turn misfit into enhancement; it still shows lipiodol
+        subtract_native=Phase.NATIVE not in work.not_subtracted,
     )
     work.evaluable, work.evaluable_reason = result.mrecist_evaluable, result.reason
     work.quality += result.warnings
     work.viability_method = result.method
-    if result.viable is not None:
-        work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
+    work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
 
 
 def _check_resections(settings: VisitSettings) -> None:

@@ -1,0 +1,102 @@
+"""The liver on generated and real scans, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from livervol.assets import sample_scans_folder
+from livervol.errors import ScanError
+from livervol.grid import Grid
+from livervol.io.images import read_image, read_labels
+from livervol.scan import Scan
+from livervol.segment.liver import confidence_of, segment_liver
+
+sys.path.insert(0, str(sample_scans_folder()))
+from phantom import phantom_masks
+
+GRID = Grid.from_parts((60, 150, 170), (4.0, 2.2, 2.1), (-170.0, -160.0, -100.0))
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def away_mm(scale=(1.0, 1.0, 1.0)):
+    index = np.stack(np.meshgrid(*map(np.arange, GRID.shape_zyx), indexing="ij"), axis=-1)
+    return np.linalg.norm((index - np.array(GRID.shape_zyx) / 2) * GRID.spacing_mm / scale, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "sequence", "least"),
+    [
+        ("oblique/portal_venous.nii.gz", "CT", "CT", 0.88),
+        ("mr/t1_portal_venous.nii.gz", "MR", "T1", 0.85),
+        ("mr/t2.nii.gz", "MR", "T2", 0.75),
+    ],
+)
+def test_liver_of_the_samples(name, modality, sequence, least):
+    scan = read_image(sample_scans_folder() / name, modality=modality, sequence=sequence)
+    found = segment_liver(scan)
+    truth = phantom_masks(1, scan.grid, shift_lps_mm=(0.0, 0.0, 0.0)).liver > 0
+    assert dice(found.segmentation.mask(), truth) >= least
+    assert found.segmentation.grid == scan.grid
+    assert dict(found.segmentation.names) == {1: "liver"}
+    assert 0 <= found.confidence <= 1
+    assert found.facts["volume_ml"] == pytest.approx(found.segmentation.mask().sum() * scan.grid.voxel_ml)
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels"),
+    [
+        ("noise", np.random.default_rng(3).normal(0, 300, GRID.shape_zyx)),
+        ("air", np.full(GRID.shape_zyx, -1000.0)),
+        ("ball of water", np.where(away_mm() < 100, 0.0, -1000.0)),
+        (
+            "water in the shape of a body",
+            np.where(away_mm((1e9, 1.1, 1.5)) < 100, 40.0, -1000.0)
+            + np.random.default_rng(4).normal(0, 10, GRID.shape_zyx),
+        ),
+    ],
+)
+def test_no_liver_is_refused_with_a_reason(name, voxels):
+    with pytest.raises(ScanError, match=r"expected .*got .*--liver"):
+        segment_liver(Scan(voxels.astype(np.int16), GRID))
+
+
+def test_confidence_grows_with_both_kinds_of_evidence():
+    assert confidence_of(0.97, 0.5) == 1.0
+    assert confidence_of(0.88, 0.5) == pytest.approx(0.5)
+    assert confidence_of(0.97, 0.15) == pytest.approx(0.5)
+    assert confidence_of(0.79, 0.5) == 0.0
+
+
+def test_a_spoiled_scan_is_trusted_less_and_says_so():
+    scan = read_image(sample_scans_folder() / "mr" / "t1_portal_venous.nii.gz", modality="MR", sequence="T1")
+    mirrored = Scan(np.ascontiguousarray(scan.voxels[::-1, :, ::-1]), scan.grid, "MR", "T1")
+    clean, spoiled = segment_liver(scan), segment_liver(mirrored)
+    assert spoiled.confidence < clean.confidence
+
+
+def test_same_scan_same_mask():
+    scan = read_image(sample_scans_folder() / "mr" / "t2.nii.gz", modality="MR", sequence="T2")
+    one, two = segment_liver(scan), segment_liver(scan)
+    assert np.array_equal(one.segmentation.labels, two.segmentation.labels)
+    assert one.confidence == two.confidence
+
+
+@pytest.mark.parametrize(
+    ("case", "modality", "file", "label", "value", "least"),
+    [
+        ("train_ct/sabs_01", "CT", "ct", "organs", 6, 0.90),
+        ("train_ct/lits_005", "CT", "ct", "couinaud", None, 0.85),
+        ("chaos_mr_03", "MR", "t2spir", "organs", 1, 0.70),
+    ],
+)
+def test_liver_of_real_scans(shared, case, modality, file, label, value, least):
+    folder = shared / "scans" / case
+    scan = read_image(folder / f"{file}.nii.gz", modality=modality, sequence="CT" if modality == "CT" else "T2")
+    truth = read_labels(folder / f"{label}.nii.gz").mask(value)
+    assert dice(segment_liver(scan).segmentation.mask(), truth) >= least
