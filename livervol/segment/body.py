@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from livervol.kernels.components import keep_largest
 from livervol.kernels.morphology import open_mm
 from livervol.scan import Scan
 
-__all__ = ["BodyBox", "StraightScan", "body_box", "soft_tissue", "straight_scan"]
+__all__ = ["BodyBox", "StraightScan", "block_means", "body_box", "soft_tissue", "straight_scan"]
 
 #: CT above which a voxel counts as soft tissue. Fat lies at -120..-60 HU; stays clear of windows clipped at -100.
 SOFT_TISSUE_HU = -60.0
@@ -50,12 +50,11 @@ class StraightScan:
         axes = [o + step * self.spacing_mm * np.arange(n) for o, n in zip(origin, shape, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
 
-    def blocks(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Means of blocks of ``step`` voxels per axis, and which blocks lie wholly in the field."""
-        shape = [n // step for n in self.values.shape]
-        return _block_means(self.values, (step,) * 3), _block_means(self.inside, (step,) * 3) > 0.999 if min(
-            shape
-        ) else (np.zeros(shape, np.bool_))
+    def crop(self, box: tuple[slice, slice, slice]) -> StraightScan:
+        """The part of the field in a box."""
+        grid = self.grid.crop([s.start for s in box], [s.stop for s in box])
+        values, inside = np.ascontiguousarray(self.values[box]), np.ascontiguousarray(self.inside[box])
+        return replace(self, values=values, inside=inside, grid=grid)
 
 
 def straight_scan(scan: Scan, spacing_mm: float) -> StraightScan:
@@ -66,7 +65,7 @@ def straight_scan(scan: Scan, spacing_mm: float) -> StraightScan:
     """
     factors = tuple(max(1, int(spacing_mm / s + 0.25)) for s in scan.grid.spacing_mm)
     factors = tuple(min(f, n) for f, n in zip(factors, scan.grid.shape_zyx, strict=True))
-    values = _block_means(scan.voxels, factors)
+    values = block_means(scan.voxels, factors)
     matrix = scan.grid.matrix
     matrix[:3, 3] = scan.grid.index_to_lps([(f - 1) / 2 for f in factors])
     matrix[:3, :3] *= factors
@@ -132,7 +131,8 @@ def body_box(tissue: NDArray[np.bool_], points_mm: NDArray[np.float32], z_mm: fl
     return BodyBox(centre, float(y_mm[1] - y_mm[0]), float(x_mm[1] - x_mm[0]))
 
 
-def _block_means(values: NDArray[np.generic], factors: tuple[int, ...]) -> NDArray[np.float32]:
+def block_means(values: NDArray[np.generic], factors: tuple[int, ...]) -> NDArray[np.float32]:
+    """Means over whole blocks of ``factors`` voxels per axis, float32; what does not fill a block is left out."""
     counts = [n // f for n, f in zip(values.shape, factors, strict=True)]
     whole = values[tuple(slice(0, n * f) for n, f in zip(counts, factors, strict=True))]
     split = whole.reshape([part for pair in zip(counts, factors, strict=True) for part in pair])

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 
 from livervol.errors import ScanError, refusal
 from livervol.kernels.atlas import pose_fit
-from livervol.segment.body import StraightScan, body_box, soft_tissue
-from livervol.segment.liver_intensity import BINS, flat_histograms, intensity_bins, learned, starting_histograms
+from livervol.segment.body import StraightScan, block_means, body_box, soft_tissue
+from livervol.segment.liver_intensity import BINS, intensity_bins, learned, starting_histograms
 from livervol.segment.liver_prior import LIVER, LiverPrior
 
 __all__ = ["Pose", "find_pose"]
@@ -53,12 +53,13 @@ class _Samples:
     """Block means of the scan as points, in bins, for one resolution of the search."""
 
     def __init__(self, straight: StraightScan, step: int, prior: LiverPrior) -> None:
-        means, whole = straight.blocks(step)
-        self.means = means
+        self.means = block_means(straight.values, (step,) * 3)
+        whole = block_means(straight.inside, (step,) * 3) > 0.999
         self.grid_points = straight.points_mm(step)
         self.points = self.grid_points[whole]
-        self.bins = intensity_bins(means[whole], straight)
-        self.ml = (step * straight.spacing_mm) ** 3 / 1000
+        self.bins = intensity_bins(self.means[whole], straight)
+        self.spacing_mm = step * straight.spacing_mm
+        self.ml = self.spacing_mm**3 / 1000
         self.prior = prior
         distance = distance_transform_edt(prior.maps[..., LIVER] < 0.3) * prior.spacing_mm
         near = np.exp(-np.maximum(distance - 10, 0) / 40)
@@ -67,7 +68,7 @@ class _Samples:
     def _voxels(self, pose: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         matrix, offset = self.prior.to_index(pose)
         index = np.rint(self.points @ matrix.T.astype(np.float32) + offset.astype(np.float32)).astype(np.int64)
-        inside = ((index >= 0) & (index < self.nearness.shape)).all(axis=1)
+        inside: NDArray[np.bool_] = np.all((index >= 0) & (index < self.nearness.shape), axis=1)
         return np.ravel_multi_index(tuple(index[inside].T), self.nearness.shape), inside
 
     def near(self, pose: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
@@ -130,8 +131,7 @@ class _Samples:
 
 def _starts(samples: _Samples, straight: StraightScan) -> list[NDArray[np.float64]]:
     """Poses along the body, centred on the trunk and scaled to it."""
-    spacing = straight.spacing_mm * round((samples.ml * 1000) ** (1 / 3) / straight.spacing_mm)
-    tissue = soft_tissue(samples.means, straight, spacing)
+    tissue = soft_tissue(samples.means, straight, samples.spacing_mm)
     levels = samples.grid_points[:, 0, 0, 0]
     starts = []
     for z_mm in np.arange(levels[0] - 60, levels[-1] + 60, LEVEL_STEP_MM):
@@ -149,19 +149,18 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     Starts along the whole body are ranked, the best few followed by Powell's method on about 9 mm blocks, the winner
     refined with rotation on about 6 mm blocks. Raises ``ScanError`` when there is no body.
     """
-    coarse = _Samples(straight, max(1, round(9 / straight.spacing_mm)), prior.coarser(2))
+    atlas = prior.coarser(2)
+    coarse = _Samples(straight, max(1, round(9 / straight.spacing_mm)), atlas)
     starts = _starts(coarse, straight) if min(coarse.means.shape) > 1 else []
     if not starts:
         raise ScanError(
             refusal("no body found", expected="a scan of the trunk", got="no connected soft tissue of a trunk's size",
                     do="Check the scan and its modality, or give --liver.")
         )  # fmt: skip
-    known = starting_histograms(straight)
+    known = starting_histograms(straight, coarse.bins)
 
     def first(pose: NDArray[np.float64]) -> NDArray[np.float32]:
-        if known is None:
-            return coarse.learn(pose, flat_histograms(coarse.bins), 4)
-        return coarse.learn(pose, known, 1)
+        return coarse.learn(pose, known, 1 if straight.modality == "CT" else 3)
 
     ranked = sorted(((coarse.evidence(p, first(p)), n) for n, p in enumerate(starts)), reverse=True)
     followed: list[NDArray[np.float64]] = []
@@ -179,7 +178,7 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
             best = (evidence, pose, start, likelihood)
     assert best is not None
     _, pose, start, likelihood = best
-    fine = _Samples(straight, max(1, round(6 / straight.spacing_mm)), prior)
+    fine = _Samples(straight, max(1, round(6 / straight.spacing_mm)), atlas)
     for _ in range(2):
         likelihood = fine.learn(pose, likelihood, 2)
         pose = fine.climb(pose, start, likelihood, 9)

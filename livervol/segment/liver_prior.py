@@ -20,7 +20,7 @@ MODEL = "liver_prior_v1"
 #: Tissue classes of the prior, in the order of its maps.
 CLASSES = (
     "outside", "lung or gas", "fat", "liver", "spleen", "kidney", "stomach and oesophagus", "gallbladder", "aorta",
-    "vena cava and portal vein", "pancreas and adrenals", "bone", "other soft tissue", "heart",
+    "vena cava and portal vein", "pancreas and adrenals", "bone", "wall muscle", "heart", "bowel",
 )  # fmt: skip
 LIVER = CLASSES.index("liver")
 
@@ -52,7 +52,8 @@ class LiverPrior:
     def self_test(self) -> NDArray[np.float32]:
         """Class probabilities at 1,000 fixed places, for comparison with the released model's expected output."""
         flat = self.maps.reshape(-1, self.maps.shape[3])
-        return flat[np.linspace(0, len(flat) - 1, 1000).astype(int)]
+        seen: NDArray[np.float32] = flat[np.linspace(0, len(flat) - 1, 1000).astype(int)]
+        return seen
 
 
 def pose_matrix(pose: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

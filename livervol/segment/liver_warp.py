@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt
 
 from livervol.errors import ScanError, refusal
 from livervol.grid import Grid
 from livervol.kernels.atlas import mixture_force, posterior, warped_priors
 from livervol.kernels.smooth import gaussian
-from livervol.segment.body import StraightScan
+from livervol.segment.body import StraightScan, block_means
 from livervol.segment.liver_intensity import intensity_bins, learned
 from livervol.segment.liver_pose import Pose
 from livervol.segment.liver_prior import LIVER, LiverPrior
@@ -23,7 +23,13 @@ __all__ = ["LiverMap", "liver_map"]
 MARGIN_MM = 50.0
 
 #: Smoothness of each step of the displacement and the number of steps, from stiff to supple.
-STAGES = ((20.0, 20),)
+STAGES = ((25.0, 20), (15.0, 20), (10.0, 20))
+
+#: Side in mm of the blocks on which the displacement lives.
+BLOCK_MM = 6.0
+
+#: Smoothing of the scan before a voxel is judged by its intensity.
+SMOOTHING_MM = 1.5
 
 #: Added to the squared gradient of the log-likelihood (per voxel squared) in a step.
 DAMPING = 0.3
@@ -42,6 +48,7 @@ class LiverMap:
     inside: NDArray[np.bool_]
     priors: NDArray[np.float32]
     likelihood: NDArray[np.float32]
+    bins: NDArray[np.uint8]
     probability: NDArray[np.float32]
 
 
@@ -52,18 +59,17 @@ def liver_map(straight: StraightScan, prior: LiverPrior, pose: Pose) -> LiverMap
     of a mixture with one histogram per class, all learned from this scan (Ashburner & Friston 2005, NeuroImage
     26:839). Raises ``ScanError`` when the posed liver lies outside the field of view.
     """
-    box = _working_box(straight, prior, pose)
-    grid = straight.grid.crop([s.start for s in box], [s.stop for s in box])
-    values = np.ascontiguousarray(straight.values[box])
-    inside = np.ascontiguousarray(straight.inside[box])
-    part = StraightScan(values, inside, grid, straight.modality, straight.low, straight.high)
-    shift, likelihood = _bend(part, prior, pose)
-    matrix, offset = _index_plan(part, prior, pose, 1)
-    priors = warped_priors(prior.maps, matrix, offset, grid.shape_zyx, _finer(shift, grid.shape_zyx))
-    smooth = gaussian(values, 0.7 * straight.spacing_mm, grid.spacing_mm)
-    probability = posterior(priors, intensity_bins(smooth, straight), likelihood, LIVER)
-    probability[~inside] = 0
-    return LiverMap(grid, values, inside, priors, likelihood, probability)
+    straight = straight.crop(_working_box(straight, prior, pose))
+    grid = straight.grid
+    shift, likelihood = _bend(straight, prior, pose)
+    matrix, offset = _index_plan(straight, prior, pose, 1)
+    step = max(1, round(BLOCK_MM / straight.spacing_mm))
+    priors = warped_priors(prior.maps, matrix, offset, grid.shape_zyx, _finer(shift, grid.shape_zyx, step))
+    smooth = gaussian(straight.values, SMOOTHING_MM, grid.spacing_mm)
+    bins = intensity_bins(smooth, straight)
+    probability = posterior(priors, bins, likelihood, LIVER)
+    probability[~straight.inside] = 0
+    return LiverMap(grid, straight.values, straight.inside, priors, likelihood, bins, probability)
 
 
 def _index_plan(
@@ -92,16 +98,16 @@ def _working_box(straight: StraightScan, prior: LiverPrior, pose: Pose) -> tuple
     return box[0], box[1], box[2]
 
 
-def _bend(part: StraightScan, prior: LiverPrior, pose: Pose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Displacement in atlas voxels on blocks of two voxels, shape (3, nz, ny, nx), and the likelihood then learned."""
-    step = 2
-    means, whole = part.blocks(step)
-    bins = intensity_bins(means, part)
-    matrix, offset = _index_plan(part, prior, pose, step)
+def _bend(straight: StraightScan, prior: LiverPrior, pose: Pose) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Displacement in atlas voxels on blocks of voxels, shape (3, nz, ny, nx), and the likelihood then learned."""
+    step = max(1, round(BLOCK_MM / straight.spacing_mm))
+    whole = block_means(straight.inside, (step,) * 3) > 0.999
+    bins = intensity_bins(block_means(straight.values, (step,) * 3), straight)
+    matrix, offset = _index_plan(straight, prior, pose, step)
     distance = (distance_transform_edt(prior.maps[..., LIVER] < 0.3) * prior.spacing_mm).astype(np.float32)
     away = warped_priors(distance[..., None], matrix, offset, (bins.shape[0], bins.shape[1], bins.shape[2]))[..., 0]
     weights = (np.exp(-np.maximum(away - 15, 0) / 25) * whole).astype(np.float32)
-    block_mm = step * part.spacing_mm
+    block_mm = step * straight.spacing_mm
     block_ml = np.float32(block_mm**3 / 1000)
     shift = np.zeros((3, *bins.shape), np.float32)
     likelihood = pose.likelihood
@@ -120,8 +126,13 @@ def _bend(part: StraightScan, prior: LiverPrior, pose: Pose) -> tuple[NDArray[np
     return shift, likelihood
 
 
-def _finer(shift: NDArray[np.float32], shape_zyx: tuple[int, int, int]) -> NDArray[np.float32]:
-    # block centres lie at 0.5, 2.5, ... of the fine index
-    axes = [np.clip((np.arange(n) - 0.5) / 2, 0, m - 1) for n, m in zip(shape_zyx, shift.shape[1:], strict=True)]
-    index = np.meshgrid(*axes, indexing="ij")
-    return np.stack([map_coordinates(axis, index, order=1, output=np.float32) for axis in shift])
+def _finer(shift: NDArray[np.float32], shape_zyx: tuple[int, int, int], step: int) -> NDArray[np.float32]:
+    # block n covers the fine indices step * n ... step * n + step - 1
+    result = shift
+    for axis, count in enumerate(shape_zyx, start=1):
+        place = np.clip((np.arange(count) - (step - 1) / 2) / step, 0, shift.shape[axis] - 1)
+        below = np.minimum(place.astype(int), max(shift.shape[axis] - 2, 0))
+        above = np.minimum(below + 1, shift.shape[axis] - 1)
+        part = (place - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(4)])
+        result = np.take(result, below, axis) * (1 - part) + np.take(result, above, axis) * part
+    return result
