@@ -14,6 +14,7 @@ from livervol.kernels.fill import fill_holes
 from livervol.kernels.smooth import gaussian
 from livervol.scan import Scan, Segmentation
 from livervol.segment.body import straight_scan
+from livervol.segment.liver_cut import cut_liver
 from livervol.segment.liver_pose import find_pose
 from livervol.segment.liver_prior import LiverPrior, load_prior
 from livervol.segment.liver_warp import liver_map
@@ -24,6 +25,13 @@ MADE_BY = "classical liver v1"
 
 #: Side of the working voxels in mm.
 WORKING_MM = 2.0
+
+#: Smoothing of the probability before it is cut.
+SMOOTHING_MM = 3.0
+
+#: Smoothed probability from which a voxel is liver. The other classes share what the liver does not take, so the even
+#: cut at 0.5 lies inside the true surface on CT; 0.33 took the volume error of six scans from -9 to +1 % in the mean.
+CUT = {"CT": 0.33, "MR": 0.5}
 
 #: Below this evidence (nats per ml) the scan is no likelier with a posed liver than without anatomy. Noise and a body
 #: of water gave at most 0.02, real abdomens 0.36 to 0.65, a small incomplete MR 0.11.
@@ -72,7 +80,7 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None) -> LiverResult
     if pose.evidence < LEAST_EVIDENCE:
         raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
     found = liver_map(straight, prior, pose)
-    smooth = gaussian(found.probability, 1.0 * WORKING_MM, found.grid.spacing_mm)
+    smooth = gaussian(cut_liver(found), 0.5 * WORKING_MM, found.grid.spacing_mm)
     fine = Scan(smooth, found.grid, "MR", "other").resampled(scan.grid, outside=0.0).voxels
     mask = fill_holes(keep_largest(fine > 0.5))
     volume_ml = float(np.count_nonzero(mask)) * scan.grid.voxel_ml

@@ -29,7 +29,7 @@ from livervol.segment.liver import segment_liver
 from livervol.segment.phase import recognise_phases
 from livervol.segment.viability import segment_viability
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
-from livervol.workflows.plan import spread_of
+from livervol.workflows.plan import spread_entry, spread_of
 
 __all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "measure_masks", "run_visit"]
 
@@ -338,6 +338,7 @@ def _document(work: _Work, settings: VisitSettings, measured: VisitMeasurements)
         "mrecist_reason": work.evaluable_reason,
         "diameter_convention": "; ".join(conventions),
         "confidence": work.confidence,
+        **({"segment_spread": spread_entry(work.spread)} if work.spread is not None else {}),
         "quality": list(dict.fromkeys([*work.quality, *measured.warnings])),
         "provenance": {
             "program": "livervol",
