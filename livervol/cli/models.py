@@ -40,6 +40,8 @@ def models(
             row.append(f"passed, largest difference {self_test(card):.2g}")
         table.add_row(*row)
     console = Console()
+    if not console.is_terminal:
+        console.width = 140  # nothing is cut off in a file
     if table.row_count:
         console.print(table)
     else:
