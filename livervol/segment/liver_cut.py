@@ -16,9 +16,13 @@ __all__ = ["cut_liver"]
 PRICE, LEAST_PRICE = 12.0, 0.05
 
 #: An edge is a step of this many spreads of the parenchyma from voxel to voxel.
-EDGE_SPREADS = 2.0
+EDGE_SPREADS = 3.0
 
-#: Smoothing before the gradient is taken, and rounds of the solver; more rounds moved no scan's outline.
+#: Nats given to liver in every voxel. Its rivals are many and share what it does not take, so even odds lie a little
+#: inside the true surface: over ten CT the volume fell 2.8 % short in the mean without it, 1.5 % with it.
+HEAD_START_NATS = 0.35
+
+#: Smoothing before the gradient is taken, and rounds of the solver; the outline is read at the half level.
 EDGE_MM, ROUNDS = 1.4, 100
 
 #: Most that one voxel may say for or against liver, in nats: vessels and lesions look like nothing the liver is.
@@ -33,11 +37,12 @@ def cut_liver(found: LiverMap) -> NDArray[np.float32]:
     bridged because each voxel's vote is bounded.
     """
     probability = np.clip(found.probability, 1e-6, 1 - 1e-6)
-    cost = np.clip(np.log1p(-probability) - np.log(probability), -MOST_NATS, MOST_NATS)
+    against = np.log1p(-probability) - np.log(probability) - HEAD_START_NATS
+    cost = np.clip(against, -MOST_NATS, MOST_NATS)
     spacing = found.grid.spacing_mm
     smooth = gaussian(found.values, EDGE_MM, spacing)
     steep = np.sqrt(sum(np.square(np.gradient(smooth, axis=axis)) for axis in range(3)))
-    core = found.values[found.priors[..., LIVER] > 0.8]
+    core = smooth[found.priors[..., LIVER] > 0.8]
     spread = 1.4826 * float(np.median(np.abs(core - np.median(core)))) if core.size else 0.0
     edge = steep / max(EDGE_SPREADS * spread, 1e-6)
     price = PRICE * (LEAST_PRICE + np.exp(-np.square(edge)))

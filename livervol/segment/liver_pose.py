@@ -146,8 +146,9 @@ def _starts(samples: _Samples, straight: StraightScan) -> list[NDArray[np.float6
 def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     """Pose of the prior in the scan, with the class likelihoods learned on the way.
 
-    Starts along the whole body are ranked, the best few followed by Powell's method on about 9 mm blocks, the winner
-    refined with rotation on about 6 mm blocks. Raises ``ScanError`` when there is no body.
+    Starts along the whole body are ranked and the best few followed by Powell's method, on about 9 mm blocks and
+    then with rotation on about 6 mm blocks; the one with most evidence wins. Raises ``ScanError`` when there
+    is no body.
     """
     atlas = prior.coarser(2)
     coarse = _Samples(straight, max(1, round(9 / straight.spacing_mm)), atlas)
@@ -167,20 +168,21 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     for _, n in ranked:
         if len(followed) < FOLLOWED and all(abs(starts[n][0] - p[0]) > APART_MM for p in followed):
             followed.append(starts[n])
-    best: tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]] | None = None
-    for start in followed:
-        pose, likelihood = start, first(start)
-        for _ in range(2):
-            pose = coarse.climb(pose, start, coarse.learn(pose, likelihood, 2), 6)
-            likelihood = coarse.learn(pose, likelihood, 2)
-        evidence = coarse.evidence(pose, likelihood)
-        if best is None or evidence > best[0]:
-            best = (evidence, pose, start, likelihood)
-    assert best is not None
-    _, pose, start, likelihood = best
     fine = _Samples(straight, max(1, round(6 / straight.spacing_mm)), atlas)
-    for _ in range(2):
-        likelihood = fine.learn(pose, likelihood, 2)
-        pose = fine.climb(pose, start, likelihood, 9)
-    likelihood = fine.learn(pose, likelihood, 2)
-    return Pose(pose, likelihood, fine.evidence(pose, likelihood))
+    # two resolutions together: neither alone told the right level in every scan
+    return max((_follow(start, first(start), coarse, fine) for start in followed), key=lambda found: found[0])[1]
+
+
+def _follow(
+    start: NDArray[np.float64], likelihood: NDArray[np.float32], coarse: _Samples, fine: _Samples
+) -> tuple[float, Pose]:
+    """The optimum reached from one start, place and scale first, then with rotation; and its summed evidence."""
+    pose, total = start, 0.0
+    for samples, free in ((coarse, 6), (fine, 9)):
+        for _ in range(2):
+            likelihood = samples.learn(pose, likelihood, 2)
+            pose = samples.climb(pose, start, likelihood, free)
+        likelihood = samples.learn(pose, likelihood, 2)
+        evidence = samples.evidence(pose, likelihood)
+        total += evidence
+    return total, Pose(pose, likelihood, evidence)
