@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from livervol.cli.show import wide_console
 
 __all__ = ["app"]
 
@@ -39,9 +40,7 @@ def models(
         if action is Action.VERIFY:
             row.append(f"passed, largest difference {self_test(card):.2g}")
         table.add_row(*row)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140  # nothing is cut off in a file
+    console = wide_console()
     if table.row_count:
         console.print(table)
     else:

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from livervol.cli.show import wide_console
+
 if TYPE_CHECKING:
     from livervol.records import Measurement
     from livervol.workflows.plan import Plan, PlannedOperation
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-#: Characters of a table that goes to a file: nothing is cut off there.
-_PIPED_WIDTH = 140
 
 
 @app.command()
@@ -79,9 +78,7 @@ def _row(row: PlannedOperation) -> list[str]:
 
 
 def _show(found: Plan, margin_mm: float, folder: Path) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+    console = wide_console()
     table = Table(title=f"Operations that clear all tumour by {margin_mm:g} mm", title_justify="left")
     for title in ("operation", *_COLUMNS):
         table.add_column(title, justify="left" if title == "operation" else "right")

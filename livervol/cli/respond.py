@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from livervol.cli.show import wide_console
 from livervol.errors import CriteriaError, refusal
 from livervol.records import Course, ResponseRow
 
@@ -22,8 +23,6 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _SHOWN_ROWS = 40
 _SHOWN_WARNINGS = 20
-#: Characters of a table that goes to a file: nothing is cut off there.
-_PIPED_WIDTH = 140
 
 
 @dataclass
@@ -168,9 +167,7 @@ def _number(value: float | None, sign: str = "") -> str:
 
 
 def _show(tally: Tally, out: Path) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
+    console = wide_console()
     if tally.rows <= _SHOWN_ROWS:
         table = Table(title="Responses", title_justify="left")
         for title in ("patient", "reader", "visit", "criterion", "sum", "from baseline %", "from nadir %"):

@@ -10,7 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["show_course", "show_visit", "steps"]
+__all__ = ["show_course", "show_visit", "steps", "wide_console"]
+
+#: Characters of a table that goes to a file: nothing is cut off there.
+_PIPED_WIDTH = 140
+
+
+def wide_console() -> Console:
+    """Standard output, wide enough for a whole table when it is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from livervol.io.tables import SCHEMA_VERSION
 from livervol.records import Course, Lesion, ResponseRow, Visit
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
-from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit
+from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit, silent
 
 __all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
 
@@ -33,17 +33,13 @@ class CourseOutput:
     visits: tuple[VisitOutput, ...]
 
 
-def _silent(_: str) -> None:
-    return
-
-
 def run_course(
     subject: str,
     visits: Sequence[Sequence[str | Path]],
     out: str | Path,
     *,
     settings: VisitSettings | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> CourseOutput:
     """Run the visits in order into ``out/visit_1`` ..., keep lesion numbers, and write ``out/course.json``.
 
@@ -126,7 +122,7 @@ def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
     }
 
 
-def run_demo(out: str | Path, *, overwrite: bool = False, progress: Progress = _silent) -> CourseOutput:
+def run_demo(out: str | Path, *, overwrite: bool = False, progress: Progress = silent) -> CourseOutput:
     """The whole job on the sample course: three visits segmented, measured and reported, then the response."""
     course = sample_scans_folder() / "course"
     folders = sorted(course.glob("visit_*"))

@@ -31,7 +31,16 @@ from livervol.segment.viability import segment_viability
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
 from livervol.workflows.plan import spread_entry, spread_of
 
-__all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "measure_masks", "run_visit"]
+__all__ = [
+    "MASK_NAMES",
+    "GivenMasks",
+    "Progress",
+    "VisitOutput",
+    "VisitSettings",
+    "measure_masks",
+    "run_visit",
+    "silent",
+]
 
 Progress = Callable[[str], None]
 
@@ -100,8 +109,8 @@ class _Work:
         return self.phases[self.reference].source.stored if self.reference is not None else self.grid
 
 
-def _silent(_: str) -> None:
-    return
+def silent(_: str) -> None:
+    """Progress that tells nobody."""
 
 
 def run_visit(
@@ -111,7 +120,7 @@ def run_visit(
     given: GivenMasks | None = None,
     settings: VisitSettings | None = None,
     earlier: Sequence[VisitOutput] = (),
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> VisitOutput:
     """Segment, measure and report one visit; writes ``out`` whole or not at all.
 
@@ -145,7 +154,7 @@ def measure_masks(
     out: str | Path,
     *,
     settings: VisitSettings | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> VisitOutput:
     """Measure masks that already exist and write the same folder as ``run_visit``; images are optional.
 
