@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from livervol import __version__
 from livervol.align import align
 from livervol.errors import GridError, ScanError, refusal
-from livervol.files import atomic_folder, write_text
-from livervol.grid import Grid
-from livervol.io.images import read_labels
-from livervol.io.nifti import write_nifti_labels, write_nifti_scan
-from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
+from livervol.files import atomic_folder
 from livervol.measure.pairing import pair_lesions, renumbered
-from livervol.measure.remnant import RemnantSettings, SegmentSpread, measure_remnants
 from livervol.measure.resection import operation
-from livervol.measure.standard_volume import PatientSize
-from livervol.measure.visit import VisitMeasurements, measure_visit
-from livervol.report.visit import VisitPage, visit_html
-from livervol.scan import Phase, Scan, Segmentation, Source
+from livervol.scan import Phase
 from livervol.segment.couinaud import segment_couinaud
 from livervol.segment.lesions import segment_lesions
 from livervol.segment.liver import segment_liver
 from livervol.segment.phase import recognise_phases
 from livervol.segment.viability import segment_viability
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
-from livervol.workflows.plan import spread_entry, spread_of
+from livervol.workflows.plan import spread_of
+from livervol.workflows.visit_output import measure_and_write
+from livervol.workflows.visit_state import (
+    MASK_NAMES,
+    GivenMasks,
+    Progress,
+    VisitOutput,
+    VisitSettings,
+    Work,
+    silent,
+)
 
 __all__ = [
     "MASK_NAMES",
@@ -41,76 +40,6 @@ __all__ = [
     "run_visit",
     "silent",
 ]
-
-Progress = Callable[[str], None]
-
-#: Masks a caller may give instead of having them segmented, in nesting order.
-MASK_NAMES = ("liver", "lesions", "viable", "segments", "vessels")
-
-
-@dataclass(frozen=True)
-class GivenMasks:
-    """Paths of masks that replace a segmentation step; None means: segment it (or leave it out)."""
-
-    liver: Path | None = None
-    lesions: Path | None = None
-    viable: Path | None = None
-    segments: Path | None = None
-    vessels: Path | None = None
-
-    def read(self) -> dict[str, Segmentation]:
-        """The given masks by name."""
-        paths = {name: getattr(self, name) for name in MASK_NAMES}
-        return {name: read_labels(path, made_by="given") for name, path in paths.items() if path is not None}
-
-
-@dataclass(frozen=True)
-class VisitSettings:
-    """What a user may decide about a visit; recorded in the provenance."""
-
-    accept_early_arterial: bool = False
-    overwrite: bool = False
-    resections: tuple[str, ...] = ()
-    patient: PatientSize | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class VisitOutput:
-    """What a run wrote: the folder, the document of measurements.json, the measured numbers and the masks."""
-
-    folder: Path
-    document: Mapping[str, Any]
-    measured: VisitMeasurements
-    masks: Mapping[str, Segmentation]
-    date: str
-
-
-@dataclass(eq=False)
-class _Work:
-    """A visit's state between the steps."""
-
-    masks: dict[str, Segmentation]
-    phases: dict[Phase, Scan] = field(default_factory=dict)
-    reference: Phase | None = None
-    grid: Grid | None = None
-    phase_rows: list[dict[str, Any]] = field(default_factory=list)
-    quality: list[str] = field(default_factory=list)
-    confidence: dict[str, Any] = field(default_factory=dict)
-    evaluable: bool = False
-    evaluable_reason: str = "no arterial phase was given"
-    viability_method: str = ""
-    sources: list[Source] = field(default_factory=list)
-    not_subtracted: set[Phase] = field(default_factory=set)
-    spread: SegmentSpread | None = None
-
-    @property
-    def stored(self) -> Grid | None:
-        """The grid on which masks are written: the reference scan's own file order."""
-        return self.phases[self.reference].source.stored if self.reference is not None else self.grid
-
-
-def silent(_: str) -> None:
-    """Progress that tells nobody."""
 
 
 def run_visit(
@@ -132,7 +61,7 @@ def run_visit(
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs)
-        work = _Work(masks=(given or GivenMasks()).read())
+        work = Work(masks=(given or GivenMasks()).read())
         progress("recognising phases")
         _recognise(work, visit)
         progress("finding the liver")
@@ -145,7 +74,7 @@ def run_visit(
         _judge_viability(work, settings)
         progress("finding segments")
         _find_segments(work)
-        return _measure_and_write(work, settings, folder, Path(out), progress)
+        return measure_and_write(work, settings, folder, Path(out), progress)
 
 
 def measure_masks(
@@ -165,7 +94,7 @@ def measure_masks(
     _check_resections(settings)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
-        work = _Work(masks=given.read())
+        work = Work(masks=given.read())
         if "liver" not in work.masks:
             raise ScanError(refusal("liver mask missing", expected="--liver PATH", got="none", do="Give a liver mask."))
         if inputs:
@@ -180,10 +109,10 @@ def measure_masks(
             work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         else:
             work.evaluable_reason = "no viable mask was given"
-        return _measure_and_write(work, settings, folder, Path(out), progress)
+        return measure_and_write(work, settings, folder, Path(out), progress)
 
 
-def _require_one_grid(work: _Work) -> None:
+def _require_one_grid(work: Work) -> None:
     assert work.grid is not None
     for name, mask in work.masks.items():
         if not mask.grid.matches(work.grid):
@@ -199,7 +128,7 @@ def _require_one_grid(work: _Work) -> None:
         work.masks[name] = replace(mask, grid=work.grid)
 
 
-def _recognise(work: _Work, visit: VisitScans) -> None:
+def _recognise(work: Work, visit: VisitScans) -> None:
     given = work.masks.get("liver")
     livers = {n: given for n, scan in enumerate(visit.scans) if given is not None and given.grid.matches(scan.grid)}
     report = recognise_phases(visit.scans, livers, stated=visit.stated)
@@ -239,7 +168,7 @@ def _recognise(work: _Work, visit: VisitScans) -> None:
         )
 
 
-def _find_liver(work: _Work) -> None:
+def _find_liver(work: Work) -> None:
     assert work.reference is not None
     if "liver" not in work.masks:
         found = segment_liver(work.phases[work.reference])
@@ -249,7 +178,7 @@ def _find_liver(work: _Work) -> None:
     _require_one_grid(work)
 
 
-def _align(work: _Work) -> None:
+def _align(work: Work) -> None:
     assert work.reference is not None
     fixed = work.phases[work.reference]
     for phase, moving in list(work.phases.items()):
@@ -264,7 +193,7 @@ def _align(work: _Work) -> None:
             work.not_subtracted.add(phase)
 
 
-def _find_lesions(work: _Work, earlier: Sequence[VisitOutput]) -> None:
+def _find_lesions(work: Work, earlier: Sequence[VisitOutput]) -> None:
     if "lesions" not in work.masks:
         found = segment_lesions(work.phases, work.masks["liver"])
         work.masks["lesions"] = found.segmentation
@@ -286,7 +215,7 @@ def _find_lesions(work: _Work, earlier: Sequence[VisitOutput]) -> None:
         work.confidence["lesions"] = confidences
 
 
-def _judge_viability(work: _Work, settings: VisitSettings) -> None:
+def _judge_viability(work: Work, settings: VisitSettings) -> None:
     if "viable" in work.masks:
         work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         return
@@ -309,7 +238,7 @@ def _check_resections(settings: VisitSettings) -> None:
         operation(slug)  # an unknown name is refused before any work is done
 
 
-def _find_segments(work: _Work) -> None:
+def _find_segments(work: Work) -> None:
     if "segments" in work.masks:
         return
     found = segment_couinaud(work.masks["liver"])
@@ -317,89 +246,3 @@ def _find_segments(work: _Work) -> None:
     work.spread = spread_of(found)
     work.confidence["segments"] = round(found.confidence, 3)
     work.quality += found.warnings
-
-
-def _with_remnants(work: _Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
-    if not settings.resections:
-        return measured
-    remnants = measure_remnants(
-        work.masks["liver"],
-        work.masks["segments"],
-        work.masks.get("lesions"),
-        settings.resections,
-        settings.patient,
-        RemnantSettings(spread=work.spread),
-    )
-    return replace(measured, measurements=(*measured.measurements, *remnants))
-
-
-def _document(work: _Work, settings: VisitSettings, measured: VisitMeasurements) -> dict[str, Any]:
-    lesions = [lesion_entry(lesion) for lesion in measured.lesions]
-    conventions = sorted(
-        {m.method for lesion in measured.lesions for m in lesion.measurements if m.name == "longest_mm"}
-    )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **nested_values(measured.measurements),
-        "lesions": lesions,
-        "phases": work.phase_rows,
-        "mrecist_evaluable": work.evaluable,
-        "mrecist_reason": work.evaluable_reason,
-        "diameter_convention": "; ".join(conventions),
-        "confidence": work.confidence,
-        **({"segment_spread": spread_entry(work.spread)} if work.spread is not None else {}),
-        "quality": list(dict.fromkeys([*work.quality, *measured.warnings])),
-        "provenance": {
-            "program": "livervol",
-            "version": __version__,
-            "python": platform.python_version(),
-            "reference_phase": work.reference.value if work.reference else "",
-            "grid": work.grid.describe() if work.grid else "",
-            "methods": {name: mask.made_by for name, mask in work.masks.items()},
-            "viability_method": work.viability_method,
-            "settings": {
-                "accept_early_arterial": settings.accept_early_arterial,
-                "resections": list(settings.resections),
-            },
-            "inputs": [
-                {"kind": source.kind, "uids": list(source.uids), "voxels_sha256": source.sha256}
-                for source in work.sources
-            ],
-        },
-    }
-
-
-def _measure_and_write(
-    work: _Work, settings: VisitSettings, folder: Path, final: Path, progress: Progress
-) -> VisitOutput:
-    progress("measuring")
-    measured = measure_visit(
-        work.masks["liver"],
-        lesions=work.masks.get("lesions"),
-        viable=work.masks.get("viable"),
-        segments=work.masks.get("segments"),
-        uncertain=work.masks.get("uncertain"),
-    )
-    measured = _with_remnants(work, settings, measured)
-    document = _document(work, settings, measured)
-    progress("writing")
-    for name, mask in work.masks.items():
-        write_nifti_labels(folder / f"{name}.nii.gz", mask, stored=work.stored)
-    if len(work.phases) > 1:
-        (folder / "phases").mkdir()
-        for phase, scan in work.phases.items():
-            placed = replace(scan, source=replace(scan.source, stored=work.stored))
-            write_nifti_scan(folder / "phases" / f"{phase.value}.nii.gz", placed)
-    write_measurements(folder, document, measured.measurements, measured.lesions)
-    reference = work.reference.value if work.reference else ""
-    date = next((row["date"] for row in work.phase_rows if row["date"]), "")
-    page = VisitPage(
-        title=f"Visit {date}".strip(),
-        document=document,
-        masks=work.masks,
-        scans={phase.value: scan for phase, scan in work.phases.items()},
-        reference=reference,
-    )
-    progress("reporting")
-    write_text(folder / "report.html", visit_html(page))
-    return VisitOutput(final, document, measured, dict(work.masks), date)

@@ -1,0 +1,107 @@
+"""A visit's output folder: measured, documented, written and reported."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from livervol import __version__
+from livervol.files import write_text
+from livervol.io.nifti import write_nifti_labels, write_nifti_scan
+from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
+from livervol.measure.remnant import RemnantSettings, measure_remnants
+from livervol.measure.visit import VisitMeasurements, measure_visit
+from livervol.report.visit import VisitPage, visit_html
+from livervol.workflows.plan import spread_entry
+from livervol.workflows.visit_state import Progress, VisitOutput, VisitSettings, Work
+
+__all__ = ["measure_and_write"]
+
+
+def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
+    if not settings.resections:
+        return measured
+    remnants = measure_remnants(
+        work.masks["liver"],
+        work.masks["segments"],
+        work.masks.get("lesions"),
+        settings.resections,
+        settings.patient,
+        RemnantSettings(spread=work.spread),
+    )
+    return replace(measured, measurements=(*measured.measurements, *remnants))
+
+
+def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> dict[str, Any]:
+    lesions = [lesion_entry(lesion) for lesion in measured.lesions]
+    conventions = sorted(
+        {m.method for lesion in measured.lesions for m in lesion.measurements if m.name == "longest_mm"}
+    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **nested_values(measured.measurements),
+        "lesions": lesions,
+        "phases": work.phase_rows,
+        "mrecist_evaluable": work.evaluable,
+        "mrecist_reason": work.evaluable_reason,
+        "diameter_convention": "; ".join(conventions),
+        "confidence": work.confidence,
+        **({"segment_spread": spread_entry(work.spread)} if work.spread is not None else {}),
+        "quality": list(dict.fromkeys([*work.quality, *measured.warnings])),
+        "provenance": {
+            "program": "livervol",
+            "version": __version__,
+            "python": platform.python_version(),
+            "reference_phase": work.reference.value if work.reference else "",
+            "grid": work.grid.describe() if work.grid else "",
+            "methods": {name: mask.made_by for name, mask in work.masks.items()},
+            "viability_method": work.viability_method,
+            "settings": {
+                "accept_early_arterial": settings.accept_early_arterial,
+                "resections": list(settings.resections),
+            },
+            "inputs": [
+                {"kind": source.kind, "uids": list(source.uids), "voxels_sha256": source.sha256}
+                for source in work.sources
+            ],
+        },
+    }
+
+
+def measure_and_write(
+    work: Work, settings: VisitSettings, folder: Path, final: Path, progress: Progress
+) -> VisitOutput:
+    """All numbers of the visit into ``folder``, as ``final`` will be called: masks, phases, tables and the report."""
+    progress("measuring")
+    measured = measure_visit(
+        work.masks["liver"],
+        lesions=work.masks.get("lesions"),
+        viable=work.masks.get("viable"),
+        segments=work.masks.get("segments"),
+        uncertain=work.masks.get("uncertain"),
+    )
+    measured = _with_remnants(work, settings, measured)
+    document = _document(work, settings, measured)
+    progress("writing")
+    for name, mask in work.masks.items():
+        write_nifti_labels(folder / f"{name}.nii.gz", mask, stored=work.stored)
+    if len(work.phases) > 1:
+        (folder / "phases").mkdir()
+        for phase, scan in work.phases.items():
+            placed = replace(scan, source=replace(scan.source, stored=work.stored))
+            write_nifti_scan(folder / "phases" / f"{phase.value}.nii.gz", placed)
+    write_measurements(folder, document, measured.measurements, measured.lesions)
+    reference = work.reference.value if work.reference else ""
+    date = next((row["date"] for row in work.phase_rows if row["date"]), "")
+    page = VisitPage(
+        title=f"Visit {date}".strip(),
+        document=document,
+        masks=work.masks,
+        scans={phase.value: scan for phase, scan in work.phases.items()},
+        reference=reference,
+    )
+    progress("reporting")
+    write_text(folder / "report.html", visit_html(page))
+    return VisitOutput(final, document, measured, dict(work.masks), date)

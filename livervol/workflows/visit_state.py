@@ -1,0 +1,87 @@
+"""One visit while it is worked on: given masks, settings, the state between the steps, and what a run returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from livervol.grid import Grid
+from livervol.io.images import read_labels
+from livervol.measure.remnant import SegmentSpread
+from livervol.measure.standard_volume import PatientSize
+from livervol.measure.visit import VisitMeasurements
+from livervol.scan import Phase, Scan, Segmentation, Source
+
+__all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "Work", "silent"]
+
+Progress = Callable[[str], None]
+
+#: Masks a caller may give instead of having them segmented, in nesting order.
+MASK_NAMES = ("liver", "lesions", "viable", "segments", "vessels")
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """Paths of masks that replace a segmentation step; None means: segment it (or leave it out)."""
+
+    liver: Path | None = None
+    lesions: Path | None = None
+    viable: Path | None = None
+    segments: Path | None = None
+    vessels: Path | None = None
+
+    def read(self) -> dict[str, Segmentation]:
+        """The given masks by name."""
+        paths = {name: getattr(self, name) for name in MASK_NAMES}
+        return {name: read_labels(path, made_by="given") for name, path in paths.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class VisitSettings:
+    """What a user may decide about a visit; recorded in the provenance."""
+
+    accept_early_arterial: bool = False
+    overwrite: bool = False
+    resections: tuple[str, ...] = ()
+    patient: PatientSize | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VisitOutput:
+    """What a run wrote: the folder, the document of measurements.json, the measured numbers and the masks."""
+
+    folder: Path
+    document: Mapping[str, Any]
+    measured: VisitMeasurements
+    masks: Mapping[str, Segmentation]
+    date: str
+
+
+@dataclass(eq=False)
+class Work:
+    """A visit's state between the steps."""
+
+    masks: dict[str, Segmentation]
+    phases: dict[Phase, Scan] = field(default_factory=dict)
+    reference: Phase | None = None
+    grid: Grid | None = None
+    phase_rows: list[dict[str, Any]] = field(default_factory=list)
+    quality: list[str] = field(default_factory=list)
+    confidence: dict[str, Any] = field(default_factory=dict)
+    evaluable: bool = False
+    evaluable_reason: str = "no arterial phase was given"
+    viability_method: str = ""
+    sources: list[Source] = field(default_factory=list)
+    not_subtracted: set[Phase] = field(default_factory=set)
+    spread: SegmentSpread | None = None
+
+    @property
+    def stored(self) -> Grid | None:
+        """The grid on which masks are written: the reference scan's own file order."""
+        return self.phases[self.reference].source.stored if self.reference is not None else self.grid
+
+
+def silent(_: str) -> None:
+    """Progress that tells nobody."""
