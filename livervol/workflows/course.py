@@ -73,10 +73,20 @@ def course_of(subject: str, outputs: Sequence[VisitOutput]) -> Course:
     visits: list[Visit] = []
     known: dict[int, Lesion] = {}
     for number, output in enumerate(outputs, 1):
-        lesions = {lesion.number: lesion for lesion in output.measured.lesions}
+        origin = _origins(output)
+        lesions = {
+            lesion.number: replace(lesion, attributes={**lesion.attributes, **origin.get(lesion.number, {})})
+            for lesion in output.measured.lesions
+        }
         for earlier in known.values():
             if earlier.number not in lesions:
-                lesions[earlier.number] = Lesion(earlier.number, site=earlier.site, node=earlier.node, state="absent")
+                lesions[earlier.number] = Lesion(
+                    earlier.number,
+                    site=earlier.site,
+                    node=earlier.node,
+                    state="absent",
+                    attributes=origin.get(earlier.number, {}),
+                )
         known.update(lesions)
         attributes = {
             "slice_thickness_mm": f"{output.masks['liver'].grid.spacing_mm[0]:.2f}",
@@ -94,6 +104,16 @@ def course_of(subject: str, outputs: Sequence[VisitOutput]) -> Course:
             )
         )
     return Course(subject, tuple(visits))
+
+
+def _origins(output: VisitOutput) -> dict[int, dict[str, str]]:
+    """What the response rules must know of split and merged lesions, by number."""
+    words = {"split": "split_from", "merged": "merged_into"}
+    return {
+        track["number"]: {words[track["state"]]: str(track["others"][0])}
+        for track in output.document.get("tracking", ())
+        if track["state"] in words
+    }
 
 
 def _row(row: ResponseRow) -> dict[str, Any]:

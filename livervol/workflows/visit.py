@@ -9,7 +9,7 @@ from pathlib import Path
 from livervol.align import align
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import atomic_folder
-from livervol.measure.pairing import pair_lesions, renumbered
+from livervol.measure.pairing import EarlierVisit, pair_lesions, renumbered
 from livervol.measure.resection import operation
 from livervol.scan import Phase
 from livervol.segment.couinaud import segment_couinaud
@@ -202,9 +202,10 @@ def _find_lesions(work: Work, earlier: Sequence[VisitOutput]) -> None:
     else:
         confidences = {}
     if earlier:
-        before = [(output.masks["lesions"], output.masks["liver"]) for output in earlier]
+        before = [EarlierVisit(output.masks["lesions"], output.masks["liver"]) for output in earlier]
         pairing = pair_lesions(before, work.masks["lesions"], work.masks["liver"])
         work.masks["lesions"] = renumbered(work.masks["lesions"], pairing.numbers)
+        work.tracks = pairing.tracks
         work.quality += pairing.warnings
         work.quality += [
             f"lesion {number} of an earlier visit was not found: confirm that it is gone."

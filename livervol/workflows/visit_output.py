@@ -11,6 +11,7 @@ from livervol import __version__
 from livervol.files import write_text
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
+from livervol.measure.pairing import Track
 from livervol.measure.remnant import RemnantSettings, measure_remnants
 from livervol.measure.visit import VisitMeasurements, measure_visit
 from livervol.report.visit import VisitPage, visit_html
@@ -34,6 +35,11 @@ def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasureme
     return replace(measured, measurements=(*measured.measurements, *remnants))
 
 
+def track_entry(track: Track) -> dict[str, Any]:
+    """What became of a lesion, as measurements.json keeps it under ``tracking``."""
+    return {"number": track.number, "state": track.state, "others": list(track.others)}
+
+
 def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> dict[str, Any]:
     lesions = [lesion_entry(lesion) for lesion in measured.lesions]
     conventions = sorted(
@@ -43,6 +49,7 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
         "schema_version": SCHEMA_VERSION,
         **nested_values(measured.measurements),
         "lesions": lesions,
+        **({"tracking": [track_entry(track) for track in work.tracks]} if work.tracks else {}),
         "phases": work.phase_rows,
         "mrecist_evaluable": work.evaluable,
         "mrecist_reason": work.evaluable_reason,

@@ -9,6 +9,7 @@ from typing import Any
 
 from livervol.grid import Grid
 from livervol.io.images import read_labels
+from livervol.measure.pairing import Track
 from livervol.measure.remnant import SegmentSpread
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements
@@ -76,6 +77,7 @@ class Work:
     sources: list[Source] = field(default_factory=list)
     not_subtracted: set[Phase] = field(default_factory=set)
     spread: SegmentSpread | None = None
+    tracks: tuple[Track, ...] = ()
 
     @property
     def stored(self) -> Grid | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import oblique_grid
-from livervol.measure.pairing import pair_lesions, renumbered
+from livervol.measure.pairing import EarlierVisit, Track, pair_lesions, renumbered
 from livervol.scan import Segmentation
 
 GRID = oblique_grid((30, 60, 70), (3.0, 2.0, 1.9))
@@ -76,6 +76,70 @@ def test_a_lesion_that_comes_back_gets_its_own_number():
     pairing = pair_lesions([(first, liver()), (second, liver())], third, liver())
     assert dict(pairing.numbers) == {1: 2, 2: 3, 3: 1}
     assert pairing.new == (3,)
+
+
+def states(pairing):
+    return {track.number: track.state for track in pairing.tracks}
+
+
+def test_every_lesion_has_a_state():
+    first = balls((1, (10, 20, 20), 8), (2, (20, 40, 50), 8))
+    second = balls((1, (10, 20, 20), 8))
+    third = balls((1, (20, 40, 50), 8), (2, (22, 15, 50), 6))
+    pairing = pair_lesions([(first, liver()), (second, liver())], third, liver())
+    assert states(pairing) == {1: "vanished", 2: "reappeared", 3: "new"}
+    again = pair_lesions([(first, liver())], balls((7, (10, 20, 20), 7), (9, (20, 40, 50), 8)), liver())
+    assert states(again) == {1: "same", 2: "same"}
+
+
+def test_a_split_lesion_keeps_its_number_and_names_its_parts():
+    before = balls((4, (15, 30, 35), 24))
+    after = balls((1, (15, 30, 29), 9), (2, (15, 30, 42), 6))
+    pairing = pair_lesions([(before, liver())], after, liver())
+    assert dict(pairing.numbers) == {1: 4, 2: 5}
+    assert Track(5, "split", (4,)) in pairing.tracks
+    assert (pairing.part_of(5), pairing.part_of(4)) == (4, None)
+    assert pairing.new == (5,)
+    assert "part of lesion 4" in pairing.warnings[0]
+
+
+def test_a_neighbour_outside_the_old_outline_is_new_not_a_part():
+    before = balls((4, (15, 30, 30), 12))
+    after = balls((1, (15, 30, 30), 9), (2, (15, 30, 52), 6))
+    assert states(pair_lesions([(before, liver())], after, liver())) == {4: "same", 5: "new"}
+
+
+def test_merged_lesions_are_named_with_their_host():
+    before = balls((1, (15, 30, 28), 9), (2, (15, 30, 42), 7))
+    after = balls((1, (15, 30, 33), 26))
+    pairing = pair_lesions([(before, liver())], after, liver())
+    assert dict(pairing.numbers) == {1: 1}
+    assert Track(2, "merged", (1,)) in pairing.tracks
+    assert (pairing.merged_into(2), pairing.merged_into(1)) == (1, None)
+    assert pairing.vanished == ()
+
+
+def test_a_given_map_beats_lining_up_the_livers():
+    before = balls((1, (10, 22, 25), 8), (2, (20, 40, 45), 8))
+    # turned upside down within the slice: no shift of the liver explains it
+    after = balls((1, (10, 37, 44), 8), (2, (20, 19, 24), 8))
+    middle = GRID.index_to_lps((0, 29.5, 34.5))
+
+    def back(points):
+        index = (points - middle) @ np.linalg.inv(GRID.matrix[:3, :3]).T
+        return (index * [1, -1, -1]) @ GRID.matrix[:3, :3].T + middle
+
+    pairing = pair_lesions([EarlierVisit(before, liver(), back)], after, liver())
+    assert dict(pairing.numbers) == {1: 1, 2: 2}
+    assert states(pairing) == {1: "same", 2: "same"}
+    assert states(pair_lesions([(before, liver())], after, liver())) != {1: "same", 2: "same"}
+
+
+def test_an_ambiguous_match_names_its_rivals():
+    before = balls((1, (15, 30, 30), 6))
+    after = balls((1, (15, 30, 34), 5), (2, (15, 30, 25), 5))
+    pairing = pair_lesions([(before, liver())], after, liver())
+    assert Track(1, "ambiguous", (2,)) in pairing.tracks
 
 
 def test_renumbering_keeps_places():
