@@ -6,7 +6,6 @@ XPT needs pyreadstat and Dataset-JSON odmlib, both in ``pip install "livervol[tr
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from livervol.errors import CriteriaError, LivervolError, refusal
 from livervol.files import atomic_folder, check_readable
+from livervol.io.csv_rows import csv_rows, quoted
 
 __all__ = ["FORMATS", "Dataset", "Variable", "find_dataset", "read_rows", "write_datasets"]
 
@@ -215,19 +215,15 @@ def _text(cell: Any) -> str:
 
 
 def _broken(path: Path, expected: str, got: str) -> CriteriaError:
-    return CriteriaError(refusal("dataset cannot be read", expected=expected, got=got, where=path.name))
+    return CriteriaError(refusal("dataset cannot be read", expected=expected, got=quoted(got), where=path.name))
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[Sequence[Any]]]:
-    try:
-        lines = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-    except UnicodeDecodeError as error:
-        raise _broken(path, "UTF-8 CSV", "other bytes") from error
-    header = next(lines, [])
+    header, lines = csv_rows(path)
     rows: list[Sequence[Any]] = []
-    for cells in lines:
+    for number, cells in lines:
         if cells and len(cells) != len(header):
-            raise _broken(path, f"{len(header)} fields in row {lines.line_num}", str(len(cells)))
+            raise _broken(path, f"{len(header)} fields in row {number}", str(len(cells)))
         if cells:
             rows.append(cells)
     return header, rows

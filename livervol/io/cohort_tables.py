@@ -10,8 +10,6 @@ RESPONSES: as ``livervol respond`` writes them; patient, visit, date and overall
 from __future__ import annotations
 
 import calendar
-import csv
-import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import TypeVar
 
 from livervol.errors import CriteriaError, refusal
 from livervol.files import check_readable
+from livervol.io.csv_rows import csv_rows, quoted
 from livervol.records import ResponseRow
 
 __all__ = [
@@ -159,7 +158,7 @@ class _Table:
         """The error for a column of the row being read, or for the header."""
         place = f"row {self.row}" if getattr(self, "row", 0) else "header"
         where = f"{self.path.name}, {place}" + (f", column {column}" if column else "")
-        return CriteriaError(refusal(rule, expected=expected, got=got, where=where, do=do))
+        return CriteriaError(refusal(rule, expected=expected, got=quoted(got), where=where, do=do))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         for number, cells in self._lines:
@@ -226,14 +225,7 @@ class _Table:
 def _lines_of(path: Path) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet_lines(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CriteriaError(
-            refusal("table is not text", expected="UTF-8 CSV or Parquet", got="other bytes", where=path.name)
-        ) from error
-    lines = csv.reader(io.StringIO(text, newline=""))
-    return next(lines, []), ((lines.line_num, cells) for cells in lines)
+    return csv_rows(path)
 
 
 def _parquet_lines(path: Path) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:

@@ -32,6 +32,7 @@ DAMAGE = (
     NotImplementedError,
     OverflowError,
     RuntimeError,
+    MemoryError,
     BytesLengthException,
     struct.error,
     zlib.error,

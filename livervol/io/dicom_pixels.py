@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
 from livervol.errors import ScanError, refusal
 from livervol.io.dicom_geometry import Stack
@@ -113,9 +113,11 @@ def _decoded(piece: Slice) -> NDArray[Any]:
             warnings.simplefilter("ignore")
             # a deflated file has to be inflated as a whole before its pixels can be found
             source: Any = dcmread(file.path) if UID(file.syntax).is_deflated else file.path
-            values: NDArray[Any] = pixel_array(source, raw=True)
+            # the other decoder of RLE panics on damaged streams, past every except clause
+            plugin = "pydicom" if file.syntax == RLELossless else ""
+            values: NDArray[Any] = pixel_array(source, raw=True, decoding_plugin=plugin)
     except (*DAMAGE, OSError) as error:
-        name = UID(file.syntax).name
+        name = UID(file.syntax, validation_mode=config.IGNORE).name
         raise _refuse(
             piece,
             "pixel data cannot be decoded",

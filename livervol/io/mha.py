@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import check_readable
 from livervol.grid import Grid
+from livervol.io.csv_rows import quoted
 from livervol.io.stored import Stored, stored_grid
 
 __all__ = ["read_mha", "read_mha_grid"]
@@ -70,7 +71,7 @@ def read_mha_grid(path: str | Path) -> Grid:
 
 
 def _refuse(rule: str, expected: str, got: str, where: str, do: str = _DAMAGED) -> ScanError:
-    return ScanError(refusal(rule, expected=expected, got=got, where=where, do=do))
+    return ScanError(refusal(rule, expected=expected, got=quoted(got), where=where, do=do))
 
 
 def _read_fields(handle: BinaryIO, where: str) -> dict[str, str]:

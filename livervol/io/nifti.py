@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import atomic_file, check_readable
 from livervol.grid import Grid
+from livervol.io.csv_rows import quoted
 from livervol.io.gzipped import STREAM_ERRORS, gzip_chunks, open_stream
 from livervol.io.stored import Stored, stored_grid, to_scan, to_segmentation
 from livervol.scan import Phase, Scan, Segmentation
@@ -118,7 +119,7 @@ def _read(path: Path) -> Stored:
 
 
 def _refuse(rule: str, expected: str, got: str, where: str, do: str = _DAMAGED) -> ScanError:
-    return ScanError(refusal(rule, expected=expected, got=got, where=where, do=do))
+    return ScanError(refusal(rule, expected=expected, got=quoted(got), where=where, do=do))
 
 
 def _read_some(stream: BinaryIO, count: int, where: str) -> bytes:
@@ -176,7 +177,8 @@ def _parse(header: Any, n_header: int, where: str) -> _Head:
         raise _refuse("NIfTI header is not valid", "spatial unit 0 to 3", f"unit code {code}", where)
     with np.errstate(invalid="ignore", over="ignore"):  # whatever is not finite is refused below
         matrix, warnings = _place(header, shape, np.diag([_MM_PER_UNIT[code]] * 3 + [1.0]))
-    grid = stored_grid(shape, _lps_matrix(matrix), where)
+        matrix = _lps_matrix(matrix)
+    grid = stored_grid(shape, matrix, where)
     return _Head(shape, dtype, int(offset), slope, float(intercept or 0.0), grid, warnings)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import check_readable
 from livervol.grid import Grid
+from livervol.io.csv_rows import quoted
 from livervol.io.stored import Stored, stored_grid
 
 __all__ = ["Nrrd", "read_nrrd", "read_nrrd_fields", "read_nrrd_grid", "read_nrrd_layers"]
@@ -103,7 +104,7 @@ def read_nrrd_layers(path: str | Path) -> Nrrd:
 
 
 def _refuse(rule: str, expected: str, got: str, where: str, do: str = _DAMAGED) -> ScanError:
-    return ScanError(refusal(rule, expected=expected, got=got, where=where, do=do))
+    return ScanError(refusal(rule, expected=expected, got=quoted(got), where=where, do=do))
 
 
 def _read_data(fields: Mapping[str, Any], handle: BinaryIO, where: str) -> NDArray[Any]:

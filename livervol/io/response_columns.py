@@ -33,6 +33,7 @@ from datetime import date
 from pathlib import Path
 
 from livervol.errors import CriteriaError, refusal
+from livervol.io.csv_rows import quoted
 
 __all__ = [
     "LESION_NUMBERS",
@@ -113,14 +114,14 @@ class Where:
 
     def refused(self, column: str, rule: str, expected: str, got: str, do: str) -> CriteriaError:
         """The error that refuses a cell."""
-        return CriteriaError(refusal(rule, expected=expected, got=got, where=f"{self}, column {column}", do=do))
+        return CriteriaError(refusal(rule, expected=expected, got=quoted(got), where=f"{self}, column {column}", do=do))
 
 
 def check_columns(path: Path, names: list[str]) -> list[str]:
     """Warnings on unknown columns; a header that cannot be read as a response table raises ``CriteriaError``."""
 
     def refused(rule: str, expected: str, got: str, do: str) -> CriteriaError:
-        return CriteriaError(refusal(rule, expected=expected, got=got, where=f"{path.name}, header", do=do))
+        return CriteriaError(refusal(rule, expected=expected, got=quoted(got), where=f"{path.name}, header", do=do))
 
     if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         raise refused("columns are not separated by commas", "commas", "semicolons or tabs", "Save as comma-separated.")

@@ -7,17 +7,16 @@ lesion and column of what it refuses, never the patient. What is merely unlikely
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from livervol.errors import CriteriaError, LivervolError, refusal
 from livervol.files import atomic_file, check_readable
+from livervol.io.csv_rows import csv_rows
 from livervol.io.response_columns import check_columns
 from livervol.io.response_rows import MEASURED, Cells, LesionReader, LesionRow, SumReader, VisitRows
 from livervol.records import Course, Lesion, Measurement, ResponseRow, Visit
@@ -127,27 +126,10 @@ def read_response_table(path: str | Path) -> ResponseTable:
     return table
 
 
-def _rows_of(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
+def _rows_of(path: Path) -> tuple[list[str], Iterable[tuple[int, Cells]]]:
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet_rows(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CriteriaError(
-            refusal("table is not text", expected="UTF-8 CSV or Parquet", got="other bytes", where=path.name)
-        ) from error
-    rows = _numbered(csv.reader(io.StringIO(text, newline="")), path.name)
-    return list(next(rows, (0, []))[1]), rows
-
-
-def _numbered(lines: Any, file: str) -> Iterator[tuple[int, Cells]]:
-    try:
-        for cells in lines:
-            yield lines.line_num, cells
-    except csv.Error as error:
-        raise CriteriaError(
-            refusal("table is not CSV", expected="comma-separated text", got=str(error), where=file)
-        ) from error
+    return csv_rows(path)
 
 
 def _parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:

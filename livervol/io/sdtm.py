@@ -14,6 +14,7 @@ from pathlib import Path
 
 from livervol.errors import CriteriaError, refusal
 from livervol.io.cdisc import find_dataset, read_rows
+from livervol.io.csv_rows import quoted
 from livervol.io.sdtm_terms import QUALIFIERS, ROLE_WORDS, STATE_WORDS, site_of
 from livervol.records import STATES, Course, Lesion, Measurement, Visit
 
@@ -119,7 +120,7 @@ class _Domain:
 
     def refused(self, row: int, rule: str, expected: str, got: str, do: str = "") -> CriteriaError:
         where = self.path.name + (f", record {row}" if row else "")
-        return CriteriaError(refusal(rule, expected=expected, got=got, where=where, do=do))
+        return CriteriaError(refusal(rule, expected=expected, got=quoted(got), where=where, do=do))
 
     def qualify(self, path: Path | None) -> None:
         """Take the supplemental qualifiers in, by subject and sequence number."""
@@ -297,7 +298,7 @@ def _lesion(identity: _Identity, found: _Found, identities: Mapping[str, _Identi
     units = {"mm": "mm", "ml": "ml", "hu": "HU"}
     measured = tuple(Measurement(name, value, units[name.rsplit("_", 1)[1]]) for name, value in values.items())
     if state not in STATES:
-        raise CriteriaError(refusal("qualifier STATE", expected=", ".join(STATES), got=repr(state)))
+        raise CriteriaError(refusal("qualifier STATE", expected=", ".join(STATES), got=quoted(repr(state))))
     node = identity.site.endswith("_node")
     return Lesion(identity.number, identity.role, identity.site, node, state, measured, words)
 

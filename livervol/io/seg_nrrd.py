@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import atomic_file
+from livervol.io.csv_rows import quoted
 from livervol.io.gzipped import gzip_chunks
 from livervol.io.nrrd import Nrrd, read_nrrd_fields, read_nrrd_layers
 from livervol.io.stored import Stored, to_segmentation
@@ -219,7 +220,7 @@ def _refuse_overlap(labels: NDArray[Any], found: Segmentation, names: Mapping[in
         refusal(
             "segments overlap",
             expected="at most one segment in a voxel",
-            got=f"{count} voxels in two, the first in {one!r} and {other!r}",
+            got=quoted(f"{count} voxels in two, the first in {one!r} and {other!r}"),
             where=where,
             do="Choose one layer, or save each segment as a file of its own.",
         )
@@ -273,7 +274,7 @@ def _invalid(expected: str, got: str, where: str) -> ScanError:
         refusal(
             "segmentation header is not valid",
             expected=expected,
-            got=got,
+            got=quoted(got),
             where=where,
             do="Save the segmentation again from the program that made it.",
         )
