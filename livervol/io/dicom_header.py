@@ -33,6 +33,7 @@ DAMAGE = (
     OverflowError,
     RuntimeError,
     MemoryError,
+    StopIteration,
     BytesLengthException,
     struct.error,
     zlib.error,

@@ -30,6 +30,12 @@ TISSUE_HU = (-900.0, 3000.0)
 MAX_VOXELS = 1 << 31
 MAX_SIDE = 8192
 
+#: Larger slopes and intercepts describe no tissue, and would leave the range of single precision.
+_LARGEST_RESCALE = 1e9
+
+#: Up to these, a 16-bit value rescales within 32 bits.
+_INT32_SLOPE, _INT32_INTERCEPT = 1 << 14, 1 << 30
+
 
 def _refuse(piece: Slice, rule: str, expected: str, got: str, do: str = "Export the series again.") -> ScanError:
     place = f"frame {piece.frame + 1} of file" if piece.file.frames > 1 else "file"
@@ -74,7 +80,7 @@ def _check_rescale(piece: Slice) -> tuple[float, float]:
     if piece.file.modality == "CT" and (slope is None or intercept is None):
         raise _refuse(piece, "rescale is missing", "RescaleSlope and RescaleIntercept on CT", "none")
     slope, intercept = (1.0 if slope is None else slope), (0.0 if intercept is None else intercept)
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope <= 0:
+    if not (math.isfinite(slope) and 0 < slope <= _LARGEST_RESCALE and abs(intercept) <= _LARGEST_RESCALE):
         got = f"slope {slope:g} and intercept {intercept:g}"
         raise _refuse(piece, "rescale is wrong", "a slope above 0 and a finite intercept", got)
     return slope, intercept
@@ -152,7 +158,8 @@ def _rescaled(values: NDArray[Any], file: DicomFile, slope: float, intercept: fl
     """HU or rescaled units: int32 when slope and intercept are whole, else float64; CT no lower than air."""
     padded = _padded(values, file) if file.modality == "CT" else None
     values = _cleaned(values, file)
-    if slope == int(slope) and intercept == int(intercept) and file.bits_allocated <= 16:
+    whole = slope == int(slope) <= _INT32_SLOPE and abs(intercept) == abs(int(intercept)) <= _INT32_INTERCEPT
+    if whole and file.bits_allocated <= 16:
         result: NDArray[Any] = values.astype(np.int32)
         if slope != 1:
             result *= int(slope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ from livervol.errors import GridError, ScanError, refusal
 from livervol.files import check_readable
 from livervol.grid import Grid
 from livervol.io.csv_rows import quoted
-from livervol.io.stored import Stored, stored_grid
+from livervol.io.stored import Stored, data_file, refuse_bomb, stored_grid
 
 __all__ = ["read_mha", "read_mha_grid"]
 
@@ -54,9 +55,7 @@ def read_mha(path: str | Path) -> Stored:
         if name.lower() == "local":
             data = _read_bytes(handle, fields, count, where)
         else:
-            beside = path.parent / name
-            if not beside.is_file():
-                raise _refuse("data file is missing", f"{name} beside the header", "nothing", where)
+            beside = data_file(path, name)
             with beside.open("rb") as other:
                 _skip_header(other, fields, count, beside)
                 data = _read_bytes(other, fields, count, str(beside))
@@ -135,7 +134,8 @@ def _place(fields: dict[str, str], where: str) -> tuple[Grid, tuple[str, ...]]:
     # the matrix lists the LPS direction of axis x, then of y, then of z
     directions = np.eye(3) if rows is None else rows.reshape(3, 3).T
     matrix = np.eye(4)
-    matrix[:3, :3] = (directions * spacing)[:, ::-1]
+    with np.errstate(invalid="ignore", over="ignore"):  # whatever is not finite is refused below
+        matrix[:3, :3] = (directions * spacing)[:, ::-1]
     matrix[:3, 3] = 0.0 if origin is None else origin
     return stored_grid([int(n) for n in sizes[::-1]], matrix, where), warnings
 
@@ -172,6 +172,7 @@ def _skip_header(handle: BinaryIO, fields: dict[str, str], count: int, path: Pat
 def _read_bytes(handle: BinaryIO, fields: dict[str, str], count: int, where: str) -> bytes:
     if _is_true(fields, "compresseddata"):
         unpacker = zlib.decompressobj()
+        refuse_bomb(count, os.fstat(handle.fileno()).st_size, where)
         try:
             data = unpacker.decompress(handle.read(), count)
         except zlib.error as error:

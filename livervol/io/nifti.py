@@ -18,7 +18,7 @@ from livervol.files import atomic_file, check_readable
 from livervol.grid import Grid
 from livervol.io.csv_rows import quoted
 from livervol.io.gzipped import STREAM_ERRORS, gzip_chunks, open_stream
-from livervol.io.stored import Stored, stored_grid, to_scan, to_segmentation
+from livervol.io.stored import Stored, refuse_bomb, stored_grid, to_scan, to_segmentation
 from livervol.scan import Phase, Scan, Segmentation
 
 __all__ = [
@@ -41,6 +41,9 @@ _FORMS_APART_MM = 0.1
 
 #: deflate cannot pack more than this many bytes into one
 _DEFLATE_LIMIT = 1032
+
+#: Writers pad to a few bytes; a stream that goes on and on is no image.
+_TRAILING_MB = 64
 
 # the header classes are untyped
 _NIFTI1: Any = nib.Nifti1Header
@@ -249,6 +252,7 @@ def _read_voxels(stream: BinaryIO, head: _Head, path: Path) -> NDArray[Any]:
     where = str(path)
     available = path.stat().st_size * _DEFLATE_LIMIT
     got = 0
+    refuse_bomb(head.offset + head.n_bytes, path.stat().st_size, where)
     if head.offset + head.n_bytes <= available:
         buffer = np.empty(head.n_bytes, np.uint8)
         view = buffer.data
@@ -257,14 +261,22 @@ def _read_voxels(stream: BinaryIO, head: _Head, path: Path) -> NDArray[Any]:
             while got < head.n_bytes and (n := stream.readinto(view[got:])):  # type: ignore[attr-defined]
                 got += n
             if got == head.n_bytes:
-                while stream.read(1 << 20):  # the gzip checksum is compared at the end of the stream
-                    pass
+                _read_to_end(stream, where)
                 return buffer.view(head.dtype).reshape(head.shape_zyx)
         except STREAM_ERRORS as error:
             got_words = str(error) or "a broken one"
             raise _refuse("image file is damaged", "a whole gzip stream", got_words, where) from error
     shown = f"{got} bytes" if got else "fewer"
     raise _refuse("image file is truncated", f"{head.n_bytes} bytes of voxels", shown, where)
+
+
+def _read_to_end(stream: BinaryIO, where: str) -> None:
+    """Past the voxels to the end of the stream, where the gzip checksum is compared."""
+    for _ in range(_TRAILING_MB):
+        if not stream.read(1 << 20):
+            return
+    got = f"more than {_TRAILING_MB} MiB behind them"
+    raise _refuse("image file is longer than its voxels", "the file to end after them", got, where)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing

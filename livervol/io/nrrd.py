@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import math
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ from livervol.errors import GridError, ScanError, refusal
 from livervol.files import check_readable
 from livervol.grid import Grid
 from livervol.io.csv_rows import quoted
-from livervol.io.stored import Stored, stored_grid
+from livervol.io.stored import Stored, data_file, refuse_bomb, stored_grid
 
 __all__ = ["Nrrd", "read_nrrd", "read_nrrd_fields", "read_nrrd_grid", "read_nrrd_layers"]
 
@@ -28,6 +32,24 @@ _SPACES = {
     "ras": (-1, -1, 1),
     "left-anterior-superior": (1, -1, 1),
     "las": (1, -1, 1),
+}
+
+#: Sample types of the format without the word "signed", as numpy spells them.
+_TYPES = {
+    name: code
+    for code, names in {
+        "i1": "char|int8|int8_t",
+        "u1": "uchar|unsigned char|uint8|uint8_t",
+        "i2": "short|short int|int16|int16_t",
+        "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+        "i4": "int|int32|int32_t",
+        "u4": "uint|unsigned int|uint32|uint32_t",
+        "i8": "longlong|long long|long long int|int64|int64_t",
+        "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+        "f4": "float",
+        "f8": "double",
+    }.items()
+    for name in names.split("|")
 }
 
 _MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "")
@@ -92,12 +114,9 @@ def read_nrrd_layers(path: str | Path) -> Nrrd:
         if name is None:
             data = _read_data(fields, handle, where)
         else:
-            beside = path.parent / str(name)
-            if not beside.is_file():
-                raise _refuse("data file is missing", f"{name} beside the header", "nothing", where)
-            here = {key: value for key, value in fields.items() if key not in ("data file", "datafile")}
+            beside = data_file(path, str(name))
             with beside.open("rb") as other:
-                data = _read_data(here, other, str(beside))
+                data = _read_data(fields, other, str(beside))
     # index order C reverses the header's axes
     layers = data[..., np.newaxis] if list_axis is None else np.moveaxis(data, data.ndim - 1 - list_axis, -1)
     return Nrrd(layers, grid, fields, where, warnings)
@@ -108,11 +127,55 @@ def _refuse(rule: str, expected: str, got: str, where: str, do: str = _DAMAGED) 
 
 
 def _read_data(fields: Mapping[str, Any], handle: BinaryIO, where: str) -> NDArray[Any]:
+    """The voxels, axes reversed; no more is read or unpacked than the sizes ask for."""
+    here = {key: value for key, value in fields.items() if key not in ("data file", "datafile")}
     try:
-        data: NDArray[Any] = nrrd.read_data(dict(fields), handle, where, index_order="C")
+        encoding = str(fields["encoding"]).lower()
+        if encoding not in ("raw", "gzip", "gz", "bzip2", "bz2"):
+            data: NDArray[Any] = nrrd.read_data(here, handle, where, index_order="C")
+            return data
+        dtype = _dtype(fields)
+        shape = [int(n) for n in fields["sizes"]][::-1]
+        return np.frombuffer(_read_bytes(fields, handle, math.prod(shape) * dtype.itemsize, where), dtype).reshape(
+            shape
+        )
+    except ScanError:
+        raise
     except _DATA_ERRORS as error:
         got = str(error).splitlines()[0] if str(error) else "fewer bytes"
         raise _refuse("image file is damaged or truncated", "every voxel of the header's sizes", got, where) from error
+
+
+def _dtype(fields: Mapping[str, Any]) -> np.dtype[Any]:
+    words = str(fields["type"]).lower().split()
+    name = _TYPES[" ".join(word for word in words if word != "signed") or "int"]
+    if name[1:] == "1":
+        return np.dtype(name)
+    return np.dtype({"big": ">", "little": "<"}[str(fields["endian"]).lower()] + name)
+
+
+def _read_bytes(fields: Mapping[str, Any], handle: BinaryIO, count: int, where: str) -> bytes:
+    for _ in range(int(fields.get("line skip", fields.get("lineskip", 0)))):
+        if not handle.readline():
+            break
+    skip = int(fields.get("byte skip", fields.get("byteskip", 0)))
+    encoding = str(fields["encoding"]).lower()
+    n_file = os.fstat(handle.fileno()).st_size
+    if encoding == "raw":
+        # -1 means that the voxels are the last bytes of the file
+        handle.seek(*((max(0, n_file - count), os.SEEK_SET) if skip == -1 else (skip, os.SEEK_CUR)))
+        data = handle.read(count)
+    else:
+        if skip < 0:
+            raise ValueError("a negative byte skip in packed data")
+        refuse_bomb(count + skip, n_file, where)
+        packed = gzip.GzipFile(fileobj=handle) if encoding.startswith("g") else bz2.BZ2File(handle)
+        with packed as stream:
+            data = stream.read(count + skip)[skip:]
+            if stream.read(1):  # the checksum is compared at the end of the stream
+                raise ValueError(f"more than {count} bytes")
+    if len(data) < count:
+        raise ValueError(f"{len(data)} bytes where {count} are expected")
     return data
 
 
@@ -123,7 +186,8 @@ def _read_fields(handle: BinaryIO, where: str) -> dict[str, Any]:
         got = f"magic {magic!r}" if magic else "an empty file"
         raise _refuse("file is not NRRD", "NRRD at its start", got, where, "Check the file name and its ending.")
     try:
-        fields = dict(nrrd.read_header(handle))
+        with np.errstate(all="ignore"):  # whatever is not finite or out of range is refused where it is used
+            fields = dict(nrrd.read_header(handle))
     except _HEADER_ERRORS as error:
         got = str(error).splitlines()[0] if str(error) else "something else"
         raise _refuse("NRRD header is not valid", "fields as the format defines them", got, where) from error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from livervol.errors import GridError, LivervolError, ScanError, refusal
 from livervol.grid import Grid
+from livervol.io.csv_rows import quoted
 from livervol.scan import Phase, Scan, Segmentation, Source
 
-__all__ = ["Stored", "stored_grid", "to_scan", "to_segmentation"]
+__all__ = ["Stored", "data_file", "refuse_bomb", "stored_grid", "to_scan", "to_segmentation"]
+
+#: Larger volumes (4 GiB of int16) are a damaged or hostile header sooner than a scan.
+MAX_VOXELS = 1 << 31
+
+#: Scans pack two- to fourfold; label maps up to a thousandfold, but those stay under the size.
+_BOMB_BYTES = 1 << 30
+_BOMB_RATIO = 100
 
 #: Distance from a whole number under which a value counts as whole: single-precision slopes leave up to
 #: 4096 * 6e-8 = 2.5e-4 on values of 12 bits.
@@ -63,6 +73,9 @@ def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid
     elif (spacing <= 0).any():
         rule, expected = "voxel spacing is zero", "spacing above 0 mm on every axis"
         got = "x".join(f"{s:g}" for s in spacing) + " mm"
+    elif math.prod(int(n) for n in shape_zyx) > MAX_VOXELS:
+        rule, expected = "image is too large", f"at most {MAX_VOXELS} voxels"
+        got = "x".join(str(int(n)) for n in shape_zyx)
     if rule:
         do = "Export the image again with its geometry."
         raise GridError(refusal(rule, expected=expected, got=got, where=where, do=do))
@@ -70,6 +83,38 @@ def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid
         return Grid.from_matrix(shape_zyx, values)
     except GridError as error:
         raise GridError(f"{where}: {error}") from error
+
+
+def refuse_bomb(n_bytes: int, packed_bytes: int, where: str) -> None:
+    """``ScanError`` for a file of which a small packed stream claims to become a volume of gigabytes."""
+    if n_bytes > _BOMB_BYTES and n_bytes > _BOMB_RATIO * packed_bytes:
+        raise ScanError(
+            refusal(
+                "image unpacks to far more than it holds",
+                expected=f"at most {_BOMB_RATIO} times the packed size above 1 GiB",
+                got=f"{n_bytes} bytes of voxels from {packed_bytes} bytes",
+                where=where,
+                do="If the image is real, store it unpacked.",
+            )
+        )
+
+
+def data_file(header: Path, name: str) -> Path:
+    """The voxel file that a header names: a plain file in the header's own folder or below, never elsewhere."""
+    rule, expected, got = "", f"{quoted(name)} beside the header", "nothing"
+    try:
+        beside = header.parent / name
+        inside = beside.resolve().is_relative_to(header.parent.resolve())
+        if not inside or Path(name).is_absolute():
+            rule, expected, got = "data file lies elsewhere", "a file in the header's folder", quoted(name)
+        elif not beside.is_file():
+            rule = "data file is missing"
+    except (ValueError, OSError):  # a name that no file can have
+        rule, got = "data file is missing", "a name that is none"
+    if rule:
+        do = "Put header and data file into one folder."
+        raise ScanError(refusal(rule, expected=expected, got=got, where=str(header), do=do))
+    return beside
 
 
 def _values(slab: NDArray[Any], stored: Stored) -> NDArray[Any]:
