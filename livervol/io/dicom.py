@@ -17,7 +17,7 @@ from livervol.io.dicom_pixels import read_voxels
 from livervol.io.dicom_series import distinct_positions, is_three_plane, main_orientation, split_phases
 from livervol.scan import Scan, Source
 
-__all__ = ["SHORT_SERIES", "read_dicom"]
+__all__ = ["SHORT_SERIES", "find_stacks", "read_dicom"]
 
 #: A series of fewer slices is a scout, a bolus-tracking run or a test shot when a longer one stands beside it.
 SHORT_SERIES = 5
@@ -56,12 +56,16 @@ def read_dicom(path: Path | str) -> list[Scan]:
     or two study dates, or no volume at all. No message names the patient.
     Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.16 (functional groups), C.11.1 (rescale).
     """
-    path = Path(path)
-    survey = _survey(path)
+    stacks, notes = find_stacks(path)
+    return [_scan(stack, notes) for stack in stacks]
+
+
+def find_stacks(path: Path | str) -> tuple[list[Stack], list[str]]:
+    """The volumes :func:`read_dicom` would read, from the headers alone, and a sentence for all that is left out."""
+    survey = _survey(Path(path))
     _refuse_two_visits(survey.pictures)
     stacks, notes = _stacks(survey)
-    notes = [*_notes(survey), *notes]
-    return [_scan(stack, notes) for stack in _in_order(stacks)]
+    return _in_order(stacks), [*_notes(survey), *notes]
 
 
 def _files(path: Path) -> Iterable[Path]:
