@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livervol.errors import LivervolError, refusal
+from livervol.grid import Grid
 from livervol.measure.diameter import Body, Rules, diameter_3d, in_slice_diameters, viable_diameters
 from livervol.measure.volume import COUNTED, Box, label_places
 from livervol.records import Lesion, Measurement
 from livervol.scan import Segmentation
 
-__all__ = ["MEASURED", "measure_lesions"]
+__all__ = ["MEASURED", "lesion_body", "measure_lesion", "measure_lesions"]
 
 #: Every lesion carries these measurements, in this order, absent ones with the reason.
 MEASURED = (
@@ -56,19 +57,41 @@ def measure_lesions(
         if number not in places:
             measured.append(_vanished(number, viable is not None))
             continue
-        count, box = places[number]
-        grid = lesions.grid.crop([s.start for s in box], [s.stop for s in box])
-        body = Body(lesions.labels[box] == number, grid, box[0].start)
-        found = [
-            Measurement("volume_ml", count * grid.voxel_ml, "ml", COUNTED),
-            *in_slice_diameters(body, rules),
-            diameter_3d(body, rules),
-            *_viable_part(body, _cut(viable, box, number), _cut(uncertain, box, number), rules),
-        ]
-        where = f"lesion {number}"
-        attributes = {} if segments is None else _site_segment(segments.labels[box][body.mask])
-        measured.append(Lesion(number, measurements=tuple(_named(m, where) for m in found), attributes=attributes))
+        _, box = places[number]
+        body = lesion_body(lesions.labels[box] == number, lesions.grid, box)
+        parts = (_cut(viable, box, number), _cut(uncertain, box, number))
+        measured.append(measure_lesion(number, body, parts, None if segments is None else segments.labels[box], rules))
     return tuple(measured)
+
+
+def lesion_body(mask: NDArray[np.bool_], grid: Grid, box: Box) -> Body:
+    """A lesion's mask in its tight box of the whole ``grid``."""
+    return Body(mask, grid.crop([s.start for s in box], [s.stop for s in box]), box[0].start)
+
+
+def measure_lesion(
+    number: int,
+    body: Body,
+    parts: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None],
+    segments: NDArray[np.integer] | None,
+    rules: Rules,
+) -> Lesion:
+    """One lesion of at least one voxel with the measurements ``MEASURED``.
+
+    ``body`` as ``lesion_body`` makes it; ``parts`` the viable and the uncertain voxels in the same box (None: not
+    judged), ``segments`` the Couinaud values there.
+    """
+    viable, uncertain = parts
+    count = int(np.count_nonzero(body.mask))
+    found = [
+        Measurement("volume_ml", count * body.grid.voxel_ml, "ml", COUNTED),
+        *in_slice_diameters(body, rules),
+        diameter_3d(body, rules),
+        *_viable_part(body, viable, uncertain, rules),
+    ]
+    where = f"lesion {number}"
+    attributes = {} if segments is None else _site_segment(segments[body.mask])
+    return Lesion(number, measurements=tuple(_named(m, where) for m in found), attributes=attributes)
 
 
 def _named(measurement: Measurement, where: str) -> Measurement:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livervol.kernels.components import component_stats
 from livervol.kernels.tally import label_counts
@@ -14,7 +17,7 @@ from livervol.measure.volume import COUNTED, label_places, volume_ml
 from livervol.records import Lesion, Measurement
 from livervol.scan import Segmentation
 
-__all__ = ["PLAUSIBLE_LIVER_ML", "VisitMeasurements", "measure_visit"]
+__all__ = ["PLAUSIBLE_LIVER_ML", "VisitMeasurements", "VisitParts", "liver_warnings", "measure_visit", "summed"]
 
 #: Liver volumes outside this range are reported with a warning. An engineering choice: adult livers in surgical series
 #: lie between about 0.7 and 3 litres; polycystic or heavily metastatic ones above.
@@ -59,24 +62,70 @@ def measure_visit(
     for other in (lesions, viable, segments, uncertain):
         if other is not None:
             other.require_grid(liver.grid)
+    found: tuple[Lesion, ...] | None = None
+    inside: list[tuple[int, int, int]] = []
+    if lesions is not None:
+        found = measure_lesions(lesions, viable, uncertain=uncertain, segments=segments, rules=rules)
+        inside = [
+            (number, count, int(np.count_nonzero((lesions.labels[box] == number) & (liver.labels[box] != 0))))
+            for number, count, box in label_places(lesions)
+        ]
+    counted = None
+    if segments is not None:
+        counts = label_counts(segments.labels).tolist()
+        counted = {n: counts[n] if n < len(counts) else 0 for n in sorted(v for v in segments.names if v > 0)}
     total_ml = volume_ml(liver)
+    return summed(
+        VisitParts(
+            total_ml=total_ml,
+            voxel_ml=liver.grid.voxel_ml,
+            liver_warnings=tuple(liver_warnings(liver.labels, liver.grid.voxel_ml, total_ml)),
+            lesions=found,
+            judged=viable is not None,
+            in_liver=tuple(inside),
+            segment_voxels=counted,
+            segments_by="" if segments is None else segments.made_by,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class VisitParts:
+    """What a visit's numbers are put together from.
+
+    ``total_ml`` liver volume, ``voxel_ml`` of one voxel, ``lesions`` measured one by one (None: no lesion mask),
+    ``judged`` whether viability was, ``in_liver`` (number, voxels, voxels inside the liver) of each lesion present,
+    ``segment_voxels`` by Couinaud value (None: no segments), ``segments_by`` what drew them.
+    """
+
+    total_ml: float
+    voxel_ml: float
+    liver_warnings: tuple[str, ...] = ()
+    lesions: tuple[Lesion, ...] | None = None
+    judged: bool = False
+    in_liver: tuple[tuple[int, int, int], ...] = ()
+    segment_voxels: Mapping[int, int] | None = None
+    segments_by: str = ""
+
+
+def summed(parts: VisitParts) -> VisitMeasurements:
+    """A visit's measurements from its parts, as ``measure_visit`` gives them."""
+    total_ml = parts.total_ml
     measurements = [Measurement("liver.volume_ml", total_ml, "ml", COUNTED, "liver")]
-    warnings = _liver_warnings(liver, total_ml)
-    if lesions is None:
+    warnings = list(parts.liver_warnings)
+    if parts.lesions is None:
         reason = "no lesion mask was given"
         measurements.append(Measurement("liver.functional_volume_ml", None, "ml", of="liver", reason=reason))
         measurements += [Measurement(n, None, u, of="tumor", reason=reason) for n, u in _TUMOR.items()]
-        found: tuple[Lesion, ...] = ()
     else:
-        found = measure_lesions(lesions, viable, uncertain=uncertain, segments=segments, rules=rules)
-        in_liver_ml, outside_ml = _tumor_in_liver(liver, lesions, warnings)
+        in_liver_ml, outside_ml = _tumor_in_liver(parts, warnings)
         method = "liver voxels that are not lesion" if outside_ml else "liver minus tumour"
         functional = Measurement("liver.functional_volume_ml", total_ml - in_liver_ml, "ml", method, "liver")
         measurements.append(functional)
-        measurements += _tumor(found, viable is not None)
-    if segments is not None:
-        measurements += _segments(segments, total_ml, warnings)
-    return VisitMeasurements(tuple(measurements), found, tuple(warnings))
+        measurements += _tumor(parts.lesions, parts.judged)
+    if parts.segment_voxels is not None:
+        measurements += _segments(parts, warnings)
+    return VisitMeasurements(tuple(measurements), parts.lesions or (), tuple(warnings))
 
 
 _TUMOR = {"tumor.volume_ml": "ml", "tumor.viable_volume_ml": "ml", "tumor.necrosis_percent": "%"}
@@ -96,12 +145,11 @@ def _tumor(lesions: tuple[Lesion, ...], judged: bool) -> list[Measurement]:
     return [*rows, Measurement("tumor.necrosis_percent", percent, "%", "not viable, of all lesions", "tumor")]
 
 
-def _tumor_in_liver(liver: Segmentation, lesions: Segmentation, warnings: list[str]) -> tuple[float, float]:
+def _tumor_in_liver(parts: VisitParts, warnings: list[str]) -> tuple[float, float]:
     """Lesion volume inside and outside the liver in ml; what lies outside is warned about lesion by lesion."""
-    voxel_ml = liver.grid.voxel_ml
+    voxel_ml = parts.voxel_ml
     inside_all, outside_all = 0, 0
-    for number, count, box in label_places(lesions):
-        inside = int(np.count_nonzero((lesions.labels[box] == number) & (liver.labels[box] != 0)))
+    for number, count, inside in parts.in_liver:
         outside = count - inside
         inside_all, outside_all = inside_all + inside, outside_all + outside
         if outside:
@@ -112,33 +160,33 @@ def _tumor_in_liver(liver: Segmentation, lesions: Segmentation, warnings: list[s
     return inside_all * voxel_ml, outside_all * voxel_ml
 
 
-def _liver_warnings(liver: Segmentation, total_ml: float) -> list[str]:
+def liver_warnings(liver: NDArray[Any], voxel_ml: float, total_ml: float) -> list[str]:
+    """Sentences about an implausible liver mask: volume, cut-off ends and sides, separate pieces."""
     warnings = []
     low, high = PLAUSIBLE_LIVER_ML
     if not low <= total_ml <= high:
         warnings.append(f"liver volume is implausible: {total_ml:.0f} ml, usually {low:.0f} to {high:.0f} ml")
     if total_ml == 0:
         return warnings
-    ends = [name for name, plane in (("first", 0), ("last", -1)) if liver.labels[plane].any()]
+    ends = [name for name, plane in (("first", 0), ("last", -1)) if liver[plane].any()]
     if ends:
         warnings.append(f"liver touches the {' and '.join(ends)} slice: it may be cut off and its volume too small")
-    sides = (liver.labels[:, 0], liver.labels[:, -1], liver.labels[:, :, 0], liver.labels[:, :, -1])
+    sides = (liver[:, 0], liver[:, -1], liver[:, :, 0], liver[:, :, -1])
     if any(side.any() for side in sides):
         warnings.append("liver touches the side of the image: it may be cut off and its volume too small")
-    voxels = component_stats(liver.labels, 26).voxels
+    voxels = component_stats(liver, 26).voxels
     large = np.sort(voxels[voxels >= PIECE_SHARE * voxels.sum()])[::-1]
     if len(large) > 1:
-        sizes = ", ".join(f"{int(n) * liver.grid.voxel_ml:.0f}" for n in large)
+        sizes = ", ".join(f"{int(n) * voxel_ml:.0f}" for n in large)
         warnings.append(f"liver is in {len(large)} separate pieces: {sizes} ml")
     return warnings
 
 
-def _segments(segments: Segmentation, liver_ml: float, warnings: list[str]) -> list[Measurement]:
-    counts = label_counts(segments.labels).tolist()
-    numbers = sorted(v for v in segments.names if v > 0)
-    volumes = {n: (counts[n] if n < len(counts) else 0) * segments.grid.voxel_ml for n in numbers}
+def _segments(parts: VisitParts, warnings: list[str]) -> list[Measurement]:
+    liver_ml = parts.total_ml
+    volumes = {n: count * parts.voxel_ml for n, count in (parts.segment_voxels or {}).items()}
     together = sum(volumes.values())
     if liver_ml > 0 and abs(together - liver_ml) > SEGMENTS_SHARE * liver_ml:
         warnings.append(f"segments add up to {together:.0f} ml, the liver is {liver_ml:.0f} ml")
-    method = COUNTED + (f", {segments.made_by}" if segments.made_by else "")
+    method = COUNTED + (f", {parts.segments_by}" if parts.segments_by else "")
     return [Measurement(f"segments.{n}.volume_ml", v, "ml", method, f"segment {n}") for n, v in volumes.items()]

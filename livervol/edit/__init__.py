@@ -1,0 +1,1 @@
+"""What a reader does to masks: (mask, gesture) -> change, and the journal that keeps every change."""

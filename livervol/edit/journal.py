@@ -1,0 +1,493 @@
+"""The reader's journal: an append-only file of every edit, from which any earlier state can be rebuilt.
+
+File: a mark, then records. A record is a head (mark, number, length, and their CRC-32), the payload, and the sha256 of
+the previous record's sha256, the head and the payload; so a change anywhere breaks every later link. Each append is
+written and synced before the call returns. A record that a crash cut short is dropped on opening; anything else that
+does not fit is refused. The first record holds the masks that the reading began with; undo and redo are records too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livervol.edit.change import Change, Setting, Step, applied_settings
+from livervol.errors import LivervolError, refusal
+from livervol.files import atomic_file
+
+try:
+    import fcntl
+except ImportError:  # Windows: no advisory lock, the window's own check must do
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Begin", "Journal", "JournalReport", "Record", "State", "history", "read_records", "rebuild", "verify"]
+
+MARK = b"livervol edits 1\n"
+_RECORD = b"LVE1"
+_HEAD = struct.Struct(">4sIII")
+_SIZE = struct.Struct(">I")
+_DIGEST = hashlib.sha256().digest_size
+_ROOT = hashlib.sha256(MARK).digest()
+
+#: No gesture changes this much; a larger length is damage that the CRC happened to miss.
+_MOST_BYTES = 1 << 30
+
+KINDS = ("begin", "step", "undo", "redo", "note")
+_RESTORE = "Keep the file and put back a copy of it, or reopen with repair to go on from the last intact record."
+
+
+@dataclass(eq=False)
+class State:
+    """Masks by name (uint16, [z, y, x]) and the reader's other decisions by key."""
+
+    masks: dict[str, NDArray[np.uint16]]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, step: Step) -> None:
+        """Make the step; a mask that is not there yet starts empty. Refuses a step that does not fit, before any of it
+        is done.
+        """
+        settings = applied_settings(self.settings, step.settings)
+        done: list[Change] = []
+        try:
+            for change in step.changes:
+                if change.mask not in self.masks:
+                    self.masks[change.mask] = np.zeros(change.shape_zyx, np.uint16)
+                change.apply(self.masks[change.mask])
+                done.append(change)
+        except LivervolError:
+            for change in reversed(done):
+                change.inverted().apply(self.masks[change.mask])
+            raise
+        self.settings = settings
+
+
+@dataclass(frozen=True, eq=False)
+class Begin:
+    """What a reading starts from: the masks, the decisions, and words about them (grid, visit, who made the masks)."""
+
+    masks: Mapping[str, NDArray[Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    words: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One entry. ``kind``: begin, step, undo, redo, note. ``of`` is the number of the step undone or redone.
+
+    ``step`` holds a step's own changes, for undo and redo those that were made then; ``words`` what a note says.
+    """
+
+    number: int
+    kind: str
+    who: str
+    when: str
+    step: Step
+    of: int | None = None
+    words: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JournalReport:
+    """A journal that was read to its end: records, head (hex sha256), and what a crash cut off ("" when nothing)."""
+
+    records: int
+    head: str
+    torn: str = ""
+
+
+def _encode(record: Record) -> bytes:
+    parts = [change.encode() for change in record.step.changes]
+    words = {
+        "kind": record.kind,
+        "who": record.who,
+        "when": record.when,
+        "tool": record.step.tool,
+        "reason": record.step.reason,
+        "settings": [[s.key, s.before, s.after] for s in record.step.settings],
+        "changes": [len(p) for p in parts],
+        "of": record.of,
+        "words": dict(record.words),
+    }
+    text = json.dumps(words, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    return _SIZE.pack(len(text)) + text + b"".join(parts)
+
+
+def _decode(number: int, payload: bytes) -> Record:
+    (size,) = _SIZE.unpack_from(payload)
+    words = json.loads(payload[_SIZE.size : _SIZE.size + size])
+    if words["kind"] not in KINDS:
+        raise ValueError("kind")
+    changes, at = [], _SIZE.size + size
+    for length in words["changes"]:
+        changes.append(Change.decode(payload[at : at + length]))
+        at += length
+    settings = tuple(Setting(key, before, after) for key, before, after in words["settings"])
+    step = Step(words["tool"], tuple(changes), settings, words["reason"])
+    return Record(number, words["kind"], words["who"], words["when"], step, words["of"], words["words"])
+
+
+def _link(previous: bytes, head: bytes, payload: bytes) -> bytes:
+    return hashlib.sha256(previous + head + payload).digest()
+
+
+def _damaged(path: Path, number: int, got: str) -> LivervolError:
+    return LivervolError(
+        refusal(
+            "edit journal is damaged",
+            expected=f"record {number + 1} as it was written",
+            got=got,
+            where=str(path),
+            do=f"The {number} records before it are intact. {_RESTORE}",
+        )
+    )
+
+
+@dataclass
+class _Scan:
+    """Where a file has been read to: the records so far, their last link, and why reading stopped."""
+
+    records: list[Record] = field(default_factory=list)
+    link: bytes = _ROOT
+    end: int = len(MARK)
+    torn: str = ""
+    damage: LivervolError | None = None
+
+
+def _scan(path: Path) -> _Scan:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LivervolError(
+            refusal(
+                "edit journal cannot be read",
+                expected="a readable file",
+                got=error.strerror or "an operating system error",
+                where=str(path),
+            )
+        ) from error
+    found = _Scan()
+    if data[: len(MARK)] != MARK:
+        got = f"a file that begins with {data[:16]!r}" if data else "an empty file"
+        raise LivervolError(
+            refusal(
+                "not an edit journal",
+                expected="a file that livervol began",
+                got=got,
+                where=str(path),
+                do="Keep the file and put back a copy of it.",
+            )
+        )
+    while found.end < len(data):
+        if not _next(data, found, path):
+            break
+    return found
+
+
+def _next(data: bytes, found: _Scan, path: Path) -> bool:
+    """Read one record; False where the file cannot be read on."""
+    number, left = len(found.records), len(data) - found.end
+    head = data[found.end : found.end + _HEAD.size]
+    if len(head) < _HEAD.size:
+        found.torn = f"the last edit was cut off while it was written: {left} bytes of record {number + 1} dropped"
+        return False
+    mark, stated, size, check = _HEAD.unpack(head)
+    if mark != _RECORD or check != zlib.crc32(head[:-4]) or stated != number or size > _MOST_BYTES:
+        found.damage = _damaged(path, number, "a changed record head")
+        return False
+    whole = _HEAD.size + size + _DIGEST
+    if left < whole:
+        found.torn = f"the last edit was cut off while it was written: {left} bytes of record {number + 1} dropped"
+        return False
+    payload = data[found.end + _HEAD.size : found.end + _HEAD.size + size]
+    link = _link(found.link, head, payload)
+    if link != data[found.end + whole - _DIGEST : found.end + whole]:
+        found.damage = _damaged(path, number, "other bytes than its sha256 says")
+        return False
+    try:
+        record = _decode(number, payload)
+    except (ValueError, KeyError, TypeError, struct.error) as error:
+        found.damage = _damaged(path, number, f"a record that cannot be understood ({type(error).__name__})")
+        return False
+    found.records.append(record)
+    found.link, found.end = link, found.end + whole
+    return True
+
+
+def read_records(path: str | Path) -> tuple[Record, ...]:
+    """Every record of a journal, a torn last one left out; a damaged journal is refused. Nothing is written."""
+    found = _scan(Path(path))
+    if found.damage is not None:
+        raise found.damage
+    return tuple(found.records)
+
+
+def verify(path: str | Path, *, head: str = "") -> JournalReport:
+    """Check every link of a journal; ``LivervolError`` names the first record that does not fit.
+
+    With ``head`` (a sha256 noted elsewhere: in signoff.json, measurements.json or the ledger) that link must occur in
+    the chain, which a journal whose end was cut off cleanly would fail.
+    """
+    path = Path(path)
+    found = _scan(path)
+    if found.damage is not None:
+        raise found.damage
+    if head and head not in set(_links(path)):
+        raise LivervolError(
+            refusal(
+                "edit journal is not the one that was noted",
+                expected=f"a record with sha256 {head[:12]}",
+                got=f"{len(found.records)} records without it",
+                where=str(path),
+                do="Edits were cut off or replaced: put back a copy of the journal.",
+            )
+        )
+    return JournalReport(len(found.records), found.link.hex(), found.torn)
+
+
+def _links(path: Path) -> Iterator[str]:
+    data, at = path.read_bytes(), len(MARK)
+    while at + _HEAD.size <= len(data):
+        size = _HEAD.unpack_from(data, at)[2]
+        at += _HEAD.size + size + _DIGEST
+        if at <= len(data):
+            yield data[at - _DIGEST : at].hex()
+
+
+def history(records: Sequence[Record]) -> tuple[list[int], list[int]]:
+    """Numbers of the steps that are done (oldest first) and of those undone (next to redo last)."""
+    done: list[int] = []
+    undone: list[int] = []
+    for record in records:
+        if record.kind == "step":
+            done.append(record.number)
+            undone.clear()
+        elif record.kind == "undo":
+            undone.append(done.pop())
+        elif record.kind == "redo":
+            done.append(undone.pop())
+    return done, undone
+
+
+def rebuild(records: Sequence[Record], upto: int | None = None) -> State:
+    """The state after the first ``upto`` records (None: all), from nothing but the journal.
+
+    Masks are uint16. Raises ``LivervolError`` when the records do not start with a begin or a step does not fit.
+    """
+    chosen = records if upto is None else records[:upto]
+    if not chosen or chosen[0].kind != "begin":
+        raise LivervolError(
+            refusal("journal has no beginning", expected="a first record with the masks", got="none of it")
+        )
+    state = State({})
+    for record in chosen:
+        state.apply(record.step)
+    return state
+
+
+class Journal:
+    """A journal open for appending, locked against a second window.
+
+    ``records`` are in memory; what the disk refused waits in memory, is tried again at every append and at ``flush``,
+    and ``trouble`` says in one sentence why ("" when everything is on the disk). ``recovered`` tells what a crash cut
+    off.
+    """
+
+    def __init__(self, path: Path, reader: str, records: list[Record], link: bytes) -> None:
+        self.path, self.reader = path, reader
+        self.records = records
+        self.trouble = self.recovered = ""
+        self._link = link
+        self._waiting: list[bytes] = []
+        self._descriptor = -1
+        self._end = 0
+
+    @classmethod
+    def start(cls, path: str | Path, reader: str, begin: Begin) -> Journal:
+        """A new journal whose first record holds the masks; an existing file is refused.
+
+        A disk that refuses does not raise: the journal lives in memory and ``trouble`` says so.
+        """
+        path = Path(path)
+        if path.exists():
+            raise LivervolError(
+                refusal("journal exists already", expected="no file", got="a file", where=str(path), do="Open it.")
+            )
+        journal = cls(path, reader, [], _ROOT)
+        empty = {name: np.zeros(mask.shape, np.uint16) for name, mask in begin.masks.items()}
+        changes = tuple(Change.between(empty[n], np.asarray(m), n, "begin") for n, m in begin.masks.items())
+        settings = tuple(Setting(key, None, value) for key, value in begin.settings.items())
+        journal._add("begin", Step("begin", changes, settings), words=begin.words)
+        return journal
+
+    @classmethod
+    def open(cls, path: str | Path, reader: str, *, repair: bool = False) -> Journal:
+        """The journal of an earlier session; the rest of a record that a crash cut short is dropped.
+
+        A damaged journal is refused; with ``repair`` it is kept beside (``.damaged``) and work goes on from the last
+        intact record. A journal open elsewhere is refused.
+        """
+        path = Path(path)
+        found = _scan(path)
+        if found.damage is not None and (not repair or not found.records):
+            raise found.damage
+        journal = cls(path, reader, found.records, found.link)
+        if found.damage is not None:
+            journal._set_aside(found)
+        journal._connect(found.end)
+        journal.recovered = found.torn or (str(found.damage) if found.damage is not None else "")
+        return journal
+
+    @property
+    def head(self) -> str:
+        """Hex sha256 of the last record's link, which vouches for the whole journal."""
+        return self._link.hex()
+
+    def append(self, step: Step, *, when: str = "") -> Record:
+        """Write a step and sync it."""
+        return self._add("step", step, when=when)
+
+    def undo(self) -> Record | None:
+        """Write the undoing of the last step still done; None when there is none. Its ``step`` is what to apply."""
+        done, _ = history(self.records)
+        if not done:
+            return None
+        return self._add("undo", self.records[done[-1]].step.inverted(), of=done[-1])
+
+    def redo(self) -> Record | None:
+        """Write the redoing of the step undone last; None when there is none. Its ``step`` is what to apply."""
+        _, undone = history(self.records)
+        if not undone:
+            return None
+        return self._add("redo", self.records[undone[-1]].step, of=undone[-1])
+
+    def note(self, tool: str, **words: Any) -> Record:
+        """Write something that changes no mask: a save, a sign-off."""
+        return self._add("note", Step(tool), words=words)
+
+    def flush(self) -> None:
+        """Try again what the disk refused; ``trouble`` is "" afterwards when it went well."""
+        if not self._waiting:
+            self.trouble = ""
+            return
+        try:
+            if self._descriptor < 0 and not self.path.exists():
+                self._create()
+            else:
+                if self._descriptor < 0:
+                    self._connect(self._end)
+                self._write(b"".join(self._waiting))
+        except OSError as error:
+            self.trouble = (
+                f"edits are not on the disk: expected a writable folder with free space, got "
+                f"{error.strerror or 'an operating system error'} ({self.path.parent}). They are kept in memory and "
+                "tried again at the next edit: free space, or save to another folder, before you close."
+            )
+            return
+        except LivervolError as error:
+            self.trouble = str(error)
+            return
+        self._waiting.clear()
+        self.trouble = ""
+
+    def copy_to(self, path: str | Path) -> None:
+        """The whole journal, also what the disk refused, as a file elsewhere."""
+        stored = self.path.read_bytes()[: self._end] if self._end else MARK
+        with atomic_file(path, overwrite=True) as temporary:
+            temporary.write_bytes(stored + b"".join(self._waiting))
+
+    def close(self) -> None:
+        """Give the file free."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _add(
+        self,
+        kind: str,
+        step: Step,
+        *,
+        of: int | None = None,
+        words: Mapping[str, Any] | None = None,
+        when: str = "",
+    ) -> Record:
+        stamp = when or datetime.now(UTC).isoformat(timespec="milliseconds")
+        record = Record(len(self.records), kind, self.reader, stamp, step, of, words or {})
+        payload = _encode(record)
+        head = _HEAD.pack(_RECORD, record.number, len(payload), 0)[:-4]
+        head += struct.pack(">I", zlib.crc32(head))
+        self._link = _link(self._link, head, payload)
+        self._waiting.append(head + payload + self._link)
+        self.records.append(record)
+        self.flush()
+        return record
+
+    def _create(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        data = MARK + b"".join(self._waiting)
+        with atomic_file(self.path) as temporary:
+            temporary.write_bytes(data)
+        self._waiting.clear()
+        self._connect(len(data))
+
+    def _connect(self, end: int) -> None:
+        """Open for appending at ``end``; what lies behind it is a torn record."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError as error:
+            self._end = end
+            self.trouble = f"the journal cannot be written: {error.strerror} ({self.path}). Edits stay in memory only."
+            return
+        if fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                raise LivervolError(
+                    refusal(
+                        "reading is open elsewhere",
+                        expected="one window at a time for one reader and visit",
+                        got="another program that holds the journal",
+                        where=str(self.path),
+                        do="Close the other window first.",
+                    )
+                ) from error
+        os.ftruncate(descriptor, end)
+        os.lseek(descriptor, end, os.SEEK_SET)
+        self._descriptor, self._end = descriptor, end
+
+    def _write(self, data: bytes) -> None:
+        if self._descriptor < 0:
+            raise OSError(0, "the journal cannot be opened for writing")
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+            os.fsync(self._descriptor)
+        except OSError:
+            # half a record must not stay in front of the next one
+            os.ftruncate(self._descriptor, self._end)
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            raise
+        self._end += len(data)
+
+    def _set_aside(self, found: _Scan) -> None:
+        data = self.path.read_bytes()
+        number = 1
+        while (aside := self.path.with_suffix(f".damaged-{number}")).exists():
+            number += 1
+        with atomic_file(aside) as temporary:
+            temporary.write_bytes(data)
+        with atomic_file(self.path, overwrite=True) as temporary:
+            temporary.write_bytes(data[: found.end])

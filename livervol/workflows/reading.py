@@ -1,0 +1,391 @@
+"""A reader's session on one visit: live masks, journalled edits, numbers that follow, saving and signing off.
+
+    reading = Reading.open("out/visit_2", "R1", earlier=["out/visit_1"])
+    canvas = reading.canvas("liver", phase="portal_venous")
+    reading.apply(paint(canvas, points_zyx, Brush(5.0), 1))
+    reading.refresh().flr_percent
+    reading.undo()
+    save(reading); sign_off(reading)            # livervol.workflows.reading_save
+
+``masks`` are uint16 arrays [z, y, x] on ``grid`` that change in place: show them, never write into them. ``apply``
+takes a ``Change`` or a ``Step`` from ``livervol.edit``, completes it so that structures stay nested, writes the journal
+(synced) and returns the step made. ``refresh`` may run in a worker thread; ``apply``, ``undo`` and ``redo`` belong to
+one thread. A reading sees no other reader's work.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livervol.edit.brush import Canvas
+from livervol.edit.change import Box, Change, Setting, Step
+from livervol.edit.journal import Begin, Journal, Record, State, history, rebuild
+from livervol.edit.nesting import completed
+from livervol.errors import LivervolError, refusal
+from livervol.measure.standard_volume import PatientSize
+from livervol.records import Visit
+from livervol.scan import Scan
+from livervol.workflows.reading_folder import (
+    ADJUDICATED,
+    JOURNAL,
+    MASKS,
+    VisitFiles,
+    lock_reason,
+    read_document,
+    reader_folder,
+    visit_files,
+)
+from livervol.workflows.reading_numbers import LiveMeasurements
+from livervol.workflows.reading_table import (
+    Numbers,
+    assessed,
+    decided_lesion,
+    lesion_rows,
+    visit_from_document,
+)
+
+__all__ = ["CRITERIA", "Reading", "ReadingSettings"]
+
+#: Responses shown while reading.
+CRITERIA = ("mrecist", "recist11")
+
+
+@dataclass(frozen=True)
+class ReadingSettings:
+    """How a reading is opened.
+
+    ``inputs`` INPUT words of the visit's scans (needed when the folder holds no phases); ``resections`` slugs at the
+    start; ``patient`` body size for sFLR; ``lesions_from`` "machine" or "none" (the reader finds them alone);
+    ``repair`` goes on from the last intact record of a damaged journal.
+    """
+
+    inputs: tuple[str | Path, ...] = ()
+    resections: tuple[str, ...] = ()
+    patient: PatientSize | None = None
+    lesions_from: str = "machine"
+    repair: bool = False
+
+
+class Reading:
+    """One reader's work on one visit. Use ``Reading.open``; close it, or use it in a ``with``."""
+
+    def __init__(self, files: VisitFiles, reader: str, journal: Journal, earlier: Sequence[Visit]) -> None:
+        self.files, self.reader, self.journal = files, reader, journal
+        self.grid = files.grid
+        self.earlier = tuple(earlier)
+        self.state = rebuild(journal.records)
+        self._lock = threading.RLock()
+        self._patient: PatientSize | None = None
+        self._live = LiveMeasurements(self.state.masks, self.grid)
+        self._numbers: Numbers | None = None
+        self._saved_head = str(read_document(self.folder / "measurements.json").get("journal", {}).get("head", ""))
+
+    @classmethod
+    def open(
+        cls,
+        visit: str | Path,
+        reader: str,
+        *,
+        earlier: Sequence[str | Path] = (),
+        settings: ReadingSettings | None = None,
+    ) -> Reading:
+        """Open or go on with a reader's work on a visit's output folder.
+
+        ``earlier`` are the output folders of the course's earlier visits in order: the same reader's numbers are taken
+        where there are any, else the machine's. What a crash cut off is told by ``recovered``. Raises
+        ``LivervolError`` for a folder that is no visit, a damaged journal and one that another window holds.
+        """
+        settings = settings or ReadingSettings()
+        folder = reader_folder(visit, reader)
+        files = visit_files(visit, settings.inputs)
+        path = folder / JOURNAL
+        if path.is_file():
+            journal = Journal.open(path, reader, repair=settings.repair)
+        else:
+            journal = Journal.start(path, reader, _beginning(files, settings))
+        before = tuple(_earlier_visit(Path(v), reader, n) for n, v in enumerate(earlier, 1))
+        reading = cls(files, reader, journal, before)
+        reading._patient = reading._live.patient = settings.patient
+        return reading
+
+    # -- what is there ------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """``readers/<reader>`` of the visit."""
+        return reader_folder(self.files.visit, self.reader)
+
+    @property
+    def masks(self) -> Mapping[str, NDArray[np.uint16]]:
+        """Live masks by name; they change in place."""
+        return MappingProxyType(self.state.masks)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The reader's decisions by key."""
+        return MappingProxyType(self.state.settings)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the scans that can be shown."""
+        return self.files.shelf.names
+
+    def scan(self, phase: str) -> Scan:
+        """A phase's scan on the masks' grid, read when first asked for."""
+        return self.files.shelf.get(phase)
+
+    @property
+    def locked(self) -> str:
+        """Why edits are refused; empty when they are not."""
+        return lock_reason(self.files.visit, self.reader)
+
+    @property
+    def recovered(self) -> str:
+        """What a crash cut off, in one sentence; empty when nothing."""
+        return self.journal.recovered
+
+    @property
+    def trouble(self) -> str:
+        """Why edits are not on the disk, in one sentence; empty when they are."""
+        return self.journal.trouble
+
+    @property
+    def version(self) -> int:
+        """Number of the last journal record: grows with every edit."""
+        return len(self.journal.records) - 1
+
+    @property
+    def unsaved(self) -> bool:
+        """True when the masks and numbers in the folder are older than the journal."""
+        return self._saved_head != self.journal.head
+
+    def mark_saved(self) -> None:
+        """Take note that the folder now holds what the journal says."""
+        self._saved_head = self.journal.head
+
+    @property
+    def can_undo(self) -> bool:
+        """True when there is a step to undo."""
+        return bool(history(self.journal.records)[0])
+
+    @property
+    def can_redo(self) -> bool:
+        """True when there is a step to redo."""
+        return bool(history(self.journal.records)[1])
+
+    @property
+    def extrahepatic(self) -> frozenset[int]:
+        """Numbers of lesions whose site is not the liver."""
+        found = set()
+        for key, value in self.state.settings.items():
+            if key.startswith("lesion.") and key.endswith(".site") and value != "liver":
+                found.add(int(key.split(".")[1]))
+        return frozenset(found)
+
+    def canvas(self, mask: str, *, phase: str = "", number: int | None = None) -> Canvas:
+        """What to draw on: a mask with a phase under it.
+
+        Viable and uncertain tissue can only be drawn inside the lesion of that ``number``; segments and vessels may be
+        drawn over each other, lesions never over another lesion. A mask that is not there yet starts empty.
+        """
+        if mask not in MASKS:
+            raise LivervolError(refusal("mask is not known", expected=", ".join(MASKS), got=repr(mask)))
+        labels = self.state.masks.get(mask)
+        if labels is None:
+            labels = np.zeros(self.grid.shape_zyx, np.uint16)
+        within: NDArray[Any] | None = None
+        over: tuple[int, ...] | None = None
+        if mask in ("viable", "uncertain"):
+            lesions = self.state.masks["lesions"]
+            within = lesions if number is None else lesions == number
+        elif mask in ("segments", "vessels"):
+            over = tuple(range(1, 43))
+            within = self.state.masks["liver"] if mask == "segments" else None
+        voxels = self.scan(phase).voxels if phase else None
+        return Canvas(mask, labels, self.grid.spacing_mm, voxels, within, over)
+
+    # -- edits --------------------------------------------------------------------------------------------------
+
+    def apply(self, edit: Change | Step, reason: str = "") -> Step:
+        """Make an edit: completed by what it must take along, applied, journalled. Returns the step made.
+
+        An edit that changes nothing is not journalled. Raises ``LivervolError`` when the visit is locked or the edit
+        was made from another state of the mask; then nothing has changed.
+        """
+        self.require_open()
+        step = Step(edit.tool, (edit,), (), edit.reason) if isinstance(edit, Change) else edit
+        step = completed(self.state.masks, step, self.extrahepatic)
+        step = replace(step, reason=reason or step.reason, settings=(*step.settings, *self._made(step)))
+        if step.is_empty:
+            return step
+        with self._lock:
+            self._do(step)
+            self.journal.append(step)
+        return step
+
+    def undo(self) -> Step | None:
+        """Undo the last step, across masks, decisions and sessions; None when there is none."""
+        return self._walk(0)
+
+    def redo(self) -> Step | None:
+        """Redo the step undone last; None when there is none."""
+        return self._walk(1)
+
+    def set(self, values: Mapping[str, Any], tool: str, reason: str = "") -> Step:
+        """Journal decisions that are not voxels; a value of None takes a decision back."""
+        settings = tuple(Setting(k, self.state.settings.get(k), v) for k, v in values.items())
+        return self.apply(Step(tool, (), tuple(s for s in settings if s.before != s.after), reason))
+
+    def _made(self, step: Step) -> tuple[Setting, ...]:
+        """A mask that appears with its first voxels is a decision too: undone, it is gone again."""
+        names = {c.mask for c in step.changes if c.mask not in self.state.masks}
+        unknown = names - set(MASKS)
+        if unknown:
+            raise LivervolError(refusal("mask is not known", expected=", ".join(MASKS), got=", ".join(sorted(unknown))))
+        return tuple(Setting(f"mask.{name}", None, True) for name in sorted(names))
+
+    def _walk(self, which: int) -> Step | None:
+        self.require_open()
+        with self._lock:
+            stack = history(self.journal.records)[which]
+            if not stack:
+                return None
+            step = self.journal.records[stack[-1]].step
+            step = step if which else step.inverted()
+            self._do(step)
+            if which:
+                self.journal.redo()
+            else:
+                self.journal.undo()
+        return step
+
+    def _do(self, step: Step) -> None:
+        self.state.apply(step)
+        for setting in step.settings:
+            if setting.key.startswith("mask.") and setting.after is None:
+                self.state.masks.pop(setting.key.removeprefix("mask."))
+        for change in step.changes:
+            if change.mask in self.state.masks:
+                self._live.touch(change)
+        if any(s.key.startswith("mask.") for s in step.settings):
+            self._live.touch_all()
+
+    def require_open(self) -> None:
+        """Raise ``LivervolError`` when the reading is locked."""
+        why = self.locked
+        if why:
+            raise LivervolError(
+                refusal(
+                    "reading is locked",
+                    expected="an open reading",
+                    got=why,
+                    where=str(self.folder),
+                    do="Withdraw the sign-off first, with the reason.",
+                )
+            )
+
+    # -- numbers ------------------------------------------------------------------------------------------------
+
+    def numbers(self) -> Numbers:
+        """The numbers as they are now; computed when something has changed since."""
+        last = self._numbers
+        return last if last is not None and last.version == self.version else self.refresh()
+
+    def refresh(self) -> Numbers:
+        """Measure what the last edits touched and put all numbers together; for a worker thread."""
+        started = time.perf_counter()
+        with self._lock:
+            version, settings = self.version, dict(self.state.settings)
+            resections = tuple(settings.get("resections", ()))
+            measured, problems = self._live.measured(resections)
+            boxes = {n: self._live.box_of(n) for n in self._live.numbers}
+        decided = tuple(decided_lesion(lesion, settings) for lesion in measured.lesions)
+        evaluable = self.evaluable
+        attributes = {
+            "slice_thickness_mm": f"{self.grid.spacing_mm[0]:.2f}",
+            "mrecist_evaluable": "yes" if evaluable else "no",
+        }
+        number = len(self.earlier) + 1
+        current = Visit(number, self.files.date, self.reader, number == 1, decided, measured.measurements, attributes)
+        responses, roles, open_questions = assessed(self.earlier, current, CRITERIA)
+        centres = {n: _middle(box) for n, box in boxes.items() if box is not None}
+        rows = lesion_rows(measured.lesions, decided, settings, roles, (centres, self.grid))
+        resection = resections[0] if resections else ""
+        found = Numbers(
+            version, measured, decided, rows, resection, MappingProxyType(responses), (*problems, *open_questions),
+            time.perf_counter() - started,
+        )  # fmt: skip
+        self._numbers = found
+        return found
+
+    @property
+    def evaluable(self) -> bool:
+        """Whether viable diameters can be judged: as the machine found, or because the reader drew viable tissue."""
+        machine = bool(self.files.document.get("mrecist_evaluable", "viable" in self.state.masks))
+        return machine or "mask.viable" in self.state.settings
+
+    # -- history ------------------------------------------------------------------------------------------------
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every journal record so far."""
+        return tuple(self.journal.records)
+
+    def state_at(self, record: int) -> State:
+        """Masks and decisions as they were after journal record number ``record``."""
+        return rebuild(self.journal.records, record + 1)
+
+    def close(self) -> None:
+        """Give the journal free. Nothing is lost that was not saved: the journal has it."""
+        self.journal.flush()
+        self.journal.close()
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _beginning(files: VisitFiles, settings: ReadingSettings) -> Begin:
+    masks = dict(files.masks)
+    if settings.lesions_from == "none":
+        masks["lesions"] = np.zeros_like(masks["lesions"])
+        for part in ("viable", "uncertain"):
+            if part in masks:
+                masks[part] = np.zeros_like(masks[part])
+    elif settings.lesions_from != "machine":
+        raise LivervolError(refusal("lesions to start from", expected="machine or none", got=settings.lesions_from))
+    decisions = {"resections": list(settings.resections)} if settings.resections else {}
+    words = {
+        "grid": files.grid.describe(),
+        "affine": [list(row) for row in files.grid.affine],
+        "lesions_from": settings.lesions_from,
+        "masks": sorted(masks),
+    }
+    return Begin(masks, decisions, words)
+
+
+def _earlier_visit(visit: Path, reader: str, number: int) -> Visit:
+    own = read_document(reader_folder(visit, reader) / "measurements.json") if reader != ADJUDICATED else {}
+    document = own or read_document(visit / "measurements.json")
+    if not document:
+        raise LivervolError(
+            refusal("earlier visit has no numbers", expected="measurements.json", got="none", where=str(visit))
+        )
+    date = next((str(row["date"]) for row in document.get("phases", ()) if row.get("date")), "")
+    return visit_from_document(document, number, reader, date)
+
+
+def _middle(box: Box) -> tuple[float, float, float]:
+    z, y, x = ((s.start + s.stop - 1) / 2 for s in box)
+    return (z, y, x)
