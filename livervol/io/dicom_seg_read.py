@@ -22,7 +22,14 @@ from livervol.io.dicom_seg_frames import Frames, open_frames
 from livervol.io.lattice import placed_on_any
 from livervol.scan import Segmentation
 
-__all__ = ["SEG_CLASSES", "SegPart", "read_dicom_seg", "read_dicom_seg_layers", "read_dicom_seg_parts"]
+__all__ = [
+    "SEG_CLASSES",
+    "SegPart",
+    "read_dicom_seg",
+    "read_dicom_seg_header",
+    "read_dicom_seg_layers",
+    "read_dicom_seg_parts",
+]
 
 #: Segmentation Storage and Label Map Segmentation Storage.
 SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -106,6 +113,11 @@ def read_dicom_seg_layers(path: str | Path, grids: Sequence[Grid] = ()) -> list[
 def read_dicom_seg_parts(path: str | Path) -> tuple[SegPart, ...]:
     """What the segments of a DICOM SEG are, without their voxels."""
     return _open(path).parts
+
+
+def read_dicom_seg_header(path: str | Path) -> Dataset:
+    """The header of a DICOM SEG, for objects that refer to it; it carries the patient, so it is not for showing."""
+    return _open(path).frames.header
 
 
 def _open(path: str | Path) -> _Seg:
