@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livervol.edit.brush import Canvas
-from livervol.edit.change import Box, Change, Setting, Step
+from livervol.edit.change import Box, Change, Setting, Step, applied_settings
 from livervol.edit.journal import Begin, Journal, Record, State, history, rebuild
 from livervol.edit.nesting import completed
 from livervol.errors import LivervolError, refusal
@@ -183,13 +183,18 @@ class Reading:
         return bool(history(self.journal.records)[1])
 
     @property
+    def lesion_numbers(self) -> tuple[int, ...]:
+        """Numbers of the lesions that have voxels, increasing."""
+        return self._live.numbers
+
+    def box_of(self, number: int) -> Box | None:
+        """The smallest box around a lesion; None when it has no voxel."""
+        return self._live.box_of(number)
+
+    @property
     def extrahepatic(self) -> frozenset[int]:
         """Numbers of lesions whose site is not the liver."""
-        found = set()
-        for key, value in self.state.settings.items():
-            if key.startswith("lesion.") and key.endswith(".site") and value != "liver":
-                found.add(int(key.split(".")[1]))
-        return frozenset(found)
+        return _outside(self.state.settings)
 
     def canvas(self, mask: str, *, phase: str = "", number: int | None = None) -> Canvas:
         """What to draw on: a mask with a phase under it.
@@ -223,7 +228,7 @@ class Reading:
         """
         self.require_open()
         step = Step(edit.tool, (edit,), (), edit.reason) if isinstance(edit, Change) else edit
-        step = completed(self.state.masks, step, self.extrahepatic)
+        step = completed(self.state.masks, step, _outside(applied_settings(self.state.settings, step.settings)))
         step = replace(step, reason=reason or step.reason, settings=(*step.settings, *self._made(step)))
         if step.is_empty:
             return step
@@ -384,6 +389,11 @@ def _earlier_visit(visit: Path, reader: str, number: int) -> Visit:
         )
     date = next((str(row["date"]) for row in document.get("phases", ()) if row.get("date")), "")
     return visit_from_document(document, number, reader, date)
+
+
+def _outside(settings: Mapping[str, Any]) -> frozenset[int]:
+    sites = {k: v for k, v in settings.items() if k.startswith("lesion.") and k.endswith(".site")}
+    return frozenset(int(k.split(".")[1]) for k, v in sites.items() if v != "liver")
 
 
 def _middle(box: Box) -> tuple[float, float, float]:
