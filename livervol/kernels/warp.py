@@ -1,0 +1,156 @@
+"""Reading a volume at places given by an affine map and a coarse lattice of displacements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from livervol.kernels.slabs import over_slabs
+
+__all__ = ["warp_linear", "warp_nearest"]
+
+Floats = NDArray[np.float64]
+
+
+def warp_linear(
+    voxels: NDArray[Any],
+    plan: tuple[Floats, Floats, NDArray[np.float32]],
+    shape_zyx: tuple[int, int, int],
+    outside: Any,
+) -> NDArray[Any]:
+    """Voxels read trilinearly at warped places, in their unit and type (integers rounded), shape ``shape_zyx``.
+
+    ``plan`` is (``matrix``, ``lattice_matrix``, ``shifts``): output index i = (z, y, x) reads the voxel index
+    ``matrix @ (i, 1)`` plus the displacement that ``shifts`` (3, lz, ly, lx; voxel indices) shows trilinearly at
+    lattice index ``lattice_matrix @ (i, 1)``; beyond the lattice its border is repeated. Both matrices have shape
+    (3, 4). Places more than half a voxel beyond the outermost centres are ``outside``.
+    """
+    result = np.empty(shape_zyx, voxels.dtype)
+    fill = voxels.dtype.type(outside)
+    _over(_linear, voxels, plan, (fill, voxels.dtype.kind in "iu"), result)
+    return result
+
+
+def warp_nearest(
+    voxels: NDArray[Any],
+    plan: tuple[Floats, Floats, NDArray[np.float32]],
+    shape_zyx: tuple[int, int, int],
+    outside: Any,
+) -> NDArray[Any]:
+    """The nearest voxel at each warped place (labels stay labels); ``plan`` and ``outside`` as for ``warp_linear``."""
+    result = np.empty(shape_zyx, voxels.dtype)
+    fill = voxels.dtype.type(outside)
+    _over(_nearest, voxels, plan, (fill,), result)
+    return result
+
+
+def _over(kernel: Any, voxels: NDArray[Any], plan: Any, how: tuple[Any, ...], result: NDArray[Any]) -> None:
+    matrix, lattice_matrix = (np.ascontiguousarray(m, np.float64) for m in plan[:2])
+    # the three components of one node side by side: one cache line serves them all
+    shifts = np.ascontiguousarray(np.moveaxis(plan[2], 0, -1), np.float32)
+    source = np.ascontiguousarray(voxels)
+    over_slabs(kernel, result.shape[0], result.size, source, matrix, lattice_matrix, shifts, *how, result)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _cell(position, size):
+    if position <= 0.0:
+        return 0, 0.0
+    if position >= size - 1.0:
+        return max(size - 2, 0), 1.0 if size > 1 else 0.0
+    low = int(position)
+    return low, position - low
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _shift(shifts, z, y, x):
+    nz, ny, nx, _ = shifts.shape
+    z0, fz = _cell(z, nz)
+    y0, fy = _cell(y, ny)
+    x0, fx = _cell(x, nx)
+    z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
+    gz, gy, gx = 1.0 - fz, 1.0 - fy, 1.0 - fx
+    w000, w001, w010, w011 = gz * gy * gx, gz * gy * fx, gz * fy * gx, gz * fy * fx
+    w100, w101, w110, w111 = fz * gy * gx, fz * gy * fx, fz * fy * gx, fz * fy * fx
+    dz = dy = dx = 0.0
+    for c in range(3):
+        value = (
+            w000 * shifts[z0, y0, x0, c]
+            + w001 * shifts[z0, y0, x1, c]
+            + w010 * shifts[z0, y1, x0, c]
+            + w011 * shifts[z0, y1, x1, c]
+            + w100 * shifts[z1, y0, x0, c]
+            + w101 * shifts[z1, y0, x1, c]
+            + w110 * shifts[z1, y1, x0, c]
+            + w111 * shifts[z1, y1, x1, c]
+        )
+        if c == 0:
+            dz = value
+        elif c == 1:
+            dy = value
+        else:
+            dx = value
+    return dz, dy, dx
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _place(m, n, shifts, i, j, k):
+    dz, dy, dx = _shift(
+        shifts,
+        n[0, 0] * i + n[0, 1] * j + n[0, 2] * k + n[0, 3],
+        n[1, 0] * i + n[1, 1] * j + n[1, 2] * k + n[1, 3],
+        n[2, 0] * i + n[2, 1] * j + n[2, 2] * k + n[2, 3],
+    )
+    return (
+        m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3] + dz,
+        m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3] + dy,
+        m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3] + dx,
+    )
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _inside(z, y, x, nz, ny, nx):
+    return -0.5 <= z <= nz - 0.5 and -0.5 <= y <= ny - 0.5 and -0.5 <= x <= nx - 0.5
+
+
+@njit(cache=True, nogil=True)
+def _linear(voxels, matrix, lattice_matrix, shifts, fill, whole, result, start, stop):
+    nz, ny, nx = voxels.shape
+    for i in range(start, stop):
+        for j in range(result.shape[1]):
+            for k in range(result.shape[2]):
+                z, y, x = _place(matrix, lattice_matrix, shifts, i, j, k)
+                if not _inside(z, y, x, nz, ny, nx):
+                    result[i, j, k] = fill
+                    continue
+                z0, fz = _cell(z, nz)
+                y0, fy = _cell(y, ny)
+                x0, fx = _cell(x, nx)
+                z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
+                near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
+                    voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
+                ) * fy
+                far = (voxels[z1, y0, x0] * (1 - fx) + voxels[z1, y0, x1] * fx) * (1 - fy) + (
+                    voxels[z1, y1, x0] * (1 - fx) + voxels[z1, y1, x1] * fx
+                ) * fy
+                value = near * (1 - fz) + far * fz
+                result[i, j, k] = np.rint(value) if whole else value
+
+
+@njit(cache=True, nogil=True)
+def _nearest(voxels, matrix, lattice_matrix, shifts, fill, result, start, stop):
+    nz, ny, nx = voxels.shape
+    for i in range(start, stop):
+        for j in range(result.shape[1]):
+            for k in range(result.shape[2]):
+                z, y, x = _place(matrix, lattice_matrix, shifts, i, j, k)
+                if not _inside(z, y, x, nz, ny, nx):
+                    result[i, j, k] = fill
+                    continue
+                a = min(max(int(np.floor(z + 0.5)), 0), nz - 1)
+                b = min(max(int(np.floor(y + 0.5)), 0), ny - 1)
+                c = min(max(int(np.floor(x + 0.5)), 0), nx - 1)
+                result[i, j, k] = voxels[a, b, c]
