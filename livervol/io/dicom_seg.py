@@ -204,7 +204,7 @@ def _others(source: SourceSeries, planes: NDArray[Any]) -> list[Any] | None:
 
 
 def _measures(hd: Any, grid: Grid) -> Any:
-    between, rows, columns = (float(f"{value:.10g}") for value in grid.spacing_mm)
+    between, rows, columns = (float(f"{value:.7g}") for value in grid.spacing_mm)
     # slices are taken as touching: a source's own SliceThickness says how they were acquired
     return hd.PixelMeasuresSequence(
         pixel_spacing=[rows, columns], slice_thickness=between, spacing_between_slices=between

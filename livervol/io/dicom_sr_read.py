@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from livervol.errors import LivervolError, ScanError, refusal
+from livervol.errors import ScanError, refusal
 from livervol.files import check_readable
-from livervol.io.dicom_header import DAMAGE
+from livervol.io.dicom_guard import code_in, guarded
 from livervol.io.dicom_kind import text
 from livervol.io.dicom_seg_codes import Code
 from livervol.io.dicom_sr_content import Point, SrGroup, SrNumber, SrReport
@@ -46,24 +45,13 @@ def read_dicom_sr(path: str | Path) -> SrReport:
     Raises ``ScanError`` for what is no such report or is damaged. No message names the patient.
     Source: DICOM PS3.16 TID 1500, 1501, 1410, 1411, 1419, 300.
     """
-    path = check_readable(path, max_bytes=_MAX_BYTES)
-    where = f"file {path.name}"
-    try:
-        with warnings.catch_warnings():
-            # the parser's own warnings may quote values of the header
-            warnings.simplefilter("ignore")
-            header = dcmread(path)
-            if "ContentSequence" not in header or text(header, "Modality") != "SR":
-                raise _refuse("file is not a structured report", "an SR with content", "another object", where)
-            _check_depth(header, where)
-            return _report(header, where)
-    except LivervolError:
-        raise
-    except (OSError, RecursionError, *DAMAGE) as error:
-        # the parser's own words may quote the header, so only their kind is told
-        raise _refuse(
-            "DICOM file is damaged", "a complete report", f"{type(error).__name__} on reading", where
-        ) from None
+    where = f"file {Path(path).name}"
+    with guarded(path, "structured report"):
+        header = dcmread(check_readable(path, max_bytes=_MAX_BYTES))
+        if "ContentSequence" not in header or text(header, "Modality") != "SR":
+            raise _refuse("file is not a structured report", "an SR with content", "another object", where)
+        _check_depth(header, where)
+        return _report(header, where)
 
 
 def _refuse(rule: str, expected: str, got: str, where: str) -> ScanError:
@@ -83,17 +71,8 @@ def _check_depth(root: Dataset, where: str) -> None:
     raise _refuse("report nests too deeply", f"at most {_MAX_DEPTH} levels", "more", where)
 
 
-def _code(item: Dataset, keyword: str) -> Code:
-    found = item.get(keyword)
-    if not found:
-        return Code("", "", "")
-    first = found[0]
-    value = text(first, "CodeValue") or text(first, "LongCodeValue") or text(first, "URNCodeValue")
-    return Code(value[:64], text(first, "CodingSchemeDesignator")[:16], text(first, "CodeMeaning")[:64])
-
-
 def _name(item: Dataset) -> Code:
-    return _code(item, "ConceptNameCodeSequence")
+    return code_in(item, "ConceptNameCodeSequence")
 
 
 def _report(header: Dataset, where: str) -> SrReport:
@@ -132,7 +111,7 @@ def _group(item: Dataset) -> SrGroup:
         elif name.value == _REFERENCED_SEGMENT and kind == "IMAGE":
             segment = _segment(child)
         elif kind == "CODE":
-            value = _code(child, "ConceptCodeSequence")
+            value = code_in(child, "ConceptCodeSequence")
             if name.value == _FINDING:
                 finding = value
             elif name.value in _SITES:
@@ -162,16 +141,16 @@ def _number(item: Dataset, name: Code) -> SrNumber | None:
     value = float(exact if exact is not None else measured.NumericValue)
     if not math.isfinite(value):
         return None
-    unit = _code(measured, "MeasurementUnitsCodeSequence").value
+    unit = code_in(measured, "MeasurementUnitsCodeSequence").value
     line, method = None, None
     for child in _children(item):
         if text(child, "ValueType") == "SCOORD3D" and text(child, "GraphicType") == "POLYLINE":
             line = _ends([float(v) for v in child.GraphicData])
         elif _name(child).value in _METHODS:
-            method = _code(child, "ConceptCodeSequence")
+            method = code_in(child, "ConceptCodeSequence")
         elif text(child, "ValueType") == "CODE" and _name(child).value in ("121401", "363698007") and not method:
             # a derivation (mean, standard deviation) belongs to the number's name
-            name = _derived(name, _code(child, "ConceptCodeSequence")) if _name(child).value == "121401" else name
+            name = _derived(name, code_in(child, "ConceptCodeSequence")) if _name(child).value == "121401" else name
     return SrNumber(name, value, unit, line, method)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,14 +63,25 @@ def read_image(
     return stored.to_scan(read(path), modality, sequence, phase)
 
 
-def read_labels(path: str | Path, names: Mapping[int, str] | None = None, made_by: str = "") -> Segmentation:
-    """A label map from NIfTI, NRRD (also ``.seg.nrrd``) or MetaImage, in canonical axes.
+def read_labels(
+    path: str | Path,
+    names: Mapping[int, str] | None = None,
+    made_by: str = "",
+    *,
+    structure: str = "",
+    grids: Sequence[Grid] = (),
+) -> Segmentation:
+    """A label map from NIfTI, NRRD (also ``.seg.nrrd``), MetaImage, DICOM SEG or RTSTRUCT, in canonical axes.
 
-    ``names`` None: the segment names of a ``.seg.nrrd``, else value n is ``label n``. Raises ``ScanError`` for what
-    is not a label map.
+    ``names`` None: the segment names of the file, else value n is ``label n``. DICOM objects alone know what their
+    segments are: of them ``structure`` (liver, lesions, ...) is taken where any segment is marked as one of a visit's
+    structures, and ``grids`` are the scans it may lie on, without which an RTSTRUCT cannot be read. Raises
+    ``ScanError`` for what is not a label map.
     """
     path = Path(path)
     kind = _format(path)
+    if kind == "dicom" and path.is_file():
+        return _dicom_labels(path, names, made_by, structure, grids)
     if kind == "nifti":
         return nifti.read_nifti_labels(path, names, made_by)
     if kind == "nrrd":
@@ -82,13 +93,28 @@ def read_labels(path: str | Path, names: Mapping[int, str] | None = None, made_b
         return stored.to_segmentation(mha.read_mha(path), names, made_by)
     raise ScanError(
         refusal(
-            "label map is DICOM",
-            expected=f"a name ending in {', '.join((*_NIFTI, *_NRRD, *_MHA))}",
-            got="a DICOM file or folder",
+            "label map is a folder",
+            expected=f"a DICOM SEG or RTSTRUCT file or a name ending in {', '.join((*_NIFTI, *_NRRD, *_MHA))}",
+            got="a folder",
             where=str(path),
-            do="Convert the masks to .nii.gz.",
+            do="Give the file itself.",
         )
     )
+
+
+def _dicom_labels(
+    path: Path, names: Mapping[int, str] | None, made_by: str, structure: str, grids: Sequence[Grid]
+) -> Segmentation:
+    """The structure asked for, or all of a file none of whose segments is known as a visit's."""
+    from livervol.io.dicom_seg_read import read_dicom_seg, read_dicom_seg_parts
+    from livervol.io.rtstruct_read import is_rtstruct, read_rtstruct
+
+    if is_rtstruct(path):
+        found = read_rtstruct(path, grids, structure)
+    else:
+        known = structure and any(part.kind for part in read_dicom_seg_parts(path))
+        found = read_dicom_seg(path, structure if known else "", grids)
+    return replace(found, names=names or found.names, made_by=made_by or found.made_by)
 
 
 def read_image_grid(path: str | Path) -> Grid:

@@ -205,7 +205,7 @@ def test_dicom_folders_and_unnamed_files_go_to_the_dicom_reader(tmp_path, monkey
     assert read_image_grid(tmp_path) == dicom_scan.grid
     with pytest.raises(ScanError, match=r"expected CT, got MR"):
         read_image(tmp_path, modality="CT")
-    with pytest.raises(ScanError, match=r"label map is DICOM"):
+    with pytest.raises(ScanError, match=r"label map is a folder"):
         read_labels(tmp_path)
 
 
