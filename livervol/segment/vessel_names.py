@@ -35,10 +35,10 @@ MAIN_NAMES = (
 _VEINS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "right hepatic vein": ((5, 8), (6, 7)),
     "middle hepatic vein": ((2, 3, 4), (5, 6, 7, 8)),
-    "left hepatic vein": ((2,), (3, 4)),
+    "left hepatic vein": ((2,), (3,)),
 }
 #: A vein follows its boundary within this standard deviation (mm); it must follow one for so long.
-FOLLOWS_MM, LEAST_VEIN_MM = 9.0, 28.0
+FOLLOWS_MM, LEAST_VEIN_MM = 12.0, 22.0
 #: Shares of what lies downstream from which a branch belongs to one side, and to one segment.
 ONE_SIDE, ONE_SEGMENT, BOTH = 0.85, 0.7, 0.12
 UMBILICAL_MM = 12.0
