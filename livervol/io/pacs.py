@@ -11,6 +11,7 @@ from pathlib import Path
 from livervol.errors import LivervolError, ScanError, refusal
 from livervol.files import atomic_folder
 from livervol.io.dicom_header import series_label
+from livervol.io.dicom_whole import is_dicom
 from livervol.io.pacs_archive import (
     Archive,
     FoundSeries,
@@ -203,7 +204,7 @@ def _parcels(paths: Sequence[Path]) -> list[Parcel]:
             try:
                 one = parcel_of(file)
             except ScanError:
-                if path.is_dir() and not _is_dicom(file):
+                if path.is_dir() and not is_dicom(file):
                     continue
                 raise
             if one.uid in parcels:
@@ -230,8 +231,3 @@ def _files(path: Path) -> list[Path]:
     found = [Path(folder, name) for folder, _, names in os.walk(path) for name in names if not name.startswith(".")]
     # links may lead anywhere, also out of the folder that was meant to be sent
     return sorted(file for file in found if file.is_file() and not file.is_symlink() and file.name != "DICOMDIR")
-
-
-def _is_dicom(file: Path) -> bool:
-    with file.open("rb") as handle:
-        return handle.read(132)[128:] == b"DICM"

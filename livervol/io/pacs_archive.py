@@ -7,29 +7,23 @@ import logging
 import re
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from livervol.errors import LivervolError, ScanError, refusal
-from livervol.io.dicom_header import DAMAGE, series_label
+from livervol.io.dicom_header import series_label
+from livervol.io.dicom_whole import whole_header
 from livervol.io.pacs_settings import ArchiveSettings
 
 __all__ = ["Archive", "FoundSeries", "FoundStudy", "Inbox", "Parcel", "TransferError", "VisitQuery", "again", "package",
            "parcel_of"]  # fmt: skip
 
-_UNDEFINED = 0xFFFFFFFF
 _LONGEST_PAUSE_S = 30.0
-#: Values longer than this stay on the disk while a received file is checked.
-_DEFER_BYTES = 1 << 12
 
 T = TypeVar("T")
 
@@ -161,37 +155,9 @@ def again(action: Callable[[], T], settings: ArchiveSettings) -> T:
     return action()
 
 
-def _header(path: Path) -> Dataset:
-    """A complete file's header; ``ScanError`` for one that is cut or no DICOM."""
-    trouble = ""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the parser's words may quote the header
-            header = dcmread(path, defer_size=_DEFER_BYTES)
-            last: Any = header.get_item(max(header.keys()), keep_deferred=True) if len(header) else None
-            if last is None:
-                trouble = "an empty one"
-            elif isinstance(last, RawDataElement) and last.length != _UNDEFINED:
-                held = path.stat().st_size - last.value_tell if last.value is None else len(last.value)
-                deflated = header.file_meta.get("TransferSyntaxUID") == "1.2.840.10008.1.2.1.99"
-                trouble = "one that ends too early" if held < last.length and not deflated else ""
-            if not trouble and not (header.get("SOPInstanceUID") and header.get("SOPClassUID")):
-                trouble = "one without an instance UID"
-            str(header.get("PatientID")), str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID"))
-    except (*DAMAGE, InvalidDicomError) as error:
-        raise _not_whole(path, f"damaged data ({type(error).__name__})") from None
-    if trouble:
-        raise _not_whole(path, trouble)
-    return header
-
-
-def _not_whole(path: Path, got: str) -> ScanError:
-    return ScanError(refusal("not a whole DICOM file", expected="a complete instance", got=got, where=path.name))
-
-
 def parcel_of(path: Path) -> Parcel:
     """A file as it will be sent. Raises ``ScanError`` for one that is cut or no DICOM."""
-    header = _header(path)
+    header = whole_header(path)
     return Parcel(
         path=path,
         uid=str(header.SOPInstanceUID),
@@ -236,7 +202,7 @@ class Inbox:
             with open(descriptor, "rb"):
                 write(arriving)
             try:
-                header = _header(arriving)
+                header = whole_header(arriving)
             except ScanError as error:
                 raise TransferError(str(error)) from error
             self._check(header)
