@@ -15,24 +15,35 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-#: Viewers register a function ``view(folder)`` under this entry-point group.
+#: Viewers register a function ``view(folder, reader, scans)`` under this entry-point group.
 GROUP = "livervol.viewers"
 
 
 @app.command()
 def view(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A visit's output folder, a DICOM folder or an image.")],
+    scans: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SCAN]...", help="The visit's scans, when its folder holds no phases."),
+    ] = None,
+    reader: Annotated[str, typer.Option(help="Code of the reader (never a name): opens the visit for reading.")] = "",
 ) -> None:
     """Open a visit in napari with the livervol plugin."""
-    if not folder.exists():
-        raise LivervolError(
-            refusal(
-                "input not found", expected="a folder or image", got="nothing", where=str(folder), do="Check the path."
+    scans = scans or []
+    for path in (folder, *scans):
+        if not path.exists():
+            raise LivervolError(
+                refusal(
+                    "input not found",
+                    expected="a folder or image",
+                    got="nothing",
+                    where=str(path),
+                    do="Check the path.",
+                )
             )
-        )
     found = next(iter(entry_points(group=GROUP)), None)
     if found is None or find_spec("napari") is None:
         raise LivervolError(
             refusal("no viewer is installed", expected="napari", got="none", do='Run pip install "livervol[napari]".')
         )
-    found.load()(folder)
+    found.load()(folder, reader, scans)

@@ -1,16 +1,67 @@
-"""``livervol view``: a visit's folder in a napari window."""
+"""``livervol view``: a visit's folder in a napari window, ready for reading."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["view"]
+from napari_livervol.reader import is_visit
+
+__all__ = ["open_window", "reading_panel", "view"]
 
 
-def view(folder: Path) -> None:
+def open_window(folder: Path, reader: str = "", scans: Sequence[Path] = ()) -> tuple[Any, Any]:
+    """A napari viewer with the reading panel on ``folder``; (viewer, ReadingWindow).
+
+    A visit's output folder is opened for reading when ``reader`` is given; anything else is shown as images.
+    """
+    import napari
+
+    from napari_livervol.window import ReadingWindow
+
+    viewer = napari.Viewer(title=f"livervol: {folder.name}")
+    window = ReadingWindow(viewer)
+    _keep_when_closed(window)
+    if is_visit(folder):
+        window.load.folder.setText(str(folder))
+        window.load.scans.setText(";".join(str(scan) for scan in scans))
+        if reader:
+            window.open_visit(folder, reader, tuple(scans))
+        else:
+            window.guide.say("Give your reader's code, then start reading.")
+    else:
+        viewer.open([str(folder), *map(str, scans)] if scans else str(folder), plugin="livervol")
+    return viewer, window
+
+
+def _keep_when_closed(window: Any) -> None:
+    """Closing the window gives the journal free and remembers the layout."""
+    from qtpy.QtCore import QEvent, QObject
+
+    class Watch(QObject):
+        def eventFilter(self, _: Any, event: Any) -> bool:
+            if event.type() == QEvent.Type.Close:
+                window.keep_layout()
+                window.close()
+            return False
+
+    window.watch = Watch(window.main)
+    window.main.installEventFilter(window.watch)
+
+
+def reading_panel(napari_viewer: Any) -> Any:
+    """The reading panel in an open napari (npe2 widget): docks itself and returns its guide."""
+    from napari_livervol.window import ReadingWindow
+
+    window = ReadingWindow(napari_viewer)
+    window.guide.window_of_reading = window
+    return window.guide
+
+
+def view(folder: Path, reader: str = "", scans: Sequence[Path] = ()) -> None:
     """Open ``folder`` (a visit's output, a DICOM folder or an image) in napari and wait until the window closes."""
     import napari
 
-    viewer = napari.Viewer(title=f"livervol: {folder.name}")
-    viewer.open(str(folder), plugin="livervol")
+    open_window(Path(folder), reader, scans)
     napari.run()

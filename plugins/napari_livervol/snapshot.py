@@ -1,0 +1,17 @@
+"""A reading's masks as they are now, for work in another thread: copies, so that the reader may go on drawing."""
+
+from __future__ import annotations
+
+from livervol.scan import Segmentation
+from livervol.workflows.reading import Reading
+
+__all__ = ["snapshot"]
+
+
+def snapshot(reading: Reading, name: str) -> Segmentation | None:
+    """The named mask as a Segmentation of its own; None when it is not there."""
+    live = reading.masks.get(name)
+    if live is None:
+        return None
+    labels = live.copy()
+    return Segmentation(labels, reading.grid, {v: f"{name} {v}" for v in range(1, int(labels.max(initial=0)) + 1)})

@@ -1,0 +1,382 @@
+"""Everything livervol adds to a napari window, wired together: one reading at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSettings, Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QPushButton, QShortcut, QVBoxLayout, QWidget
+
+from livervol.errors import LivervolError
+from livervol.workflows.reading import Reading, ReadingSettings
+from livervol.workflows.reading_table import Numbers
+from livervol.workflows.visit import run_visit
+from napari_livervol.contour import ContourTool
+from napari_livervol.desk import EDITABLE, Desk
+from napari_livervol.gestures import Gestures
+from napari_livervol.guide import Guide
+from napari_livervol.jobs import Jobs
+from napari_livervol.keys import bind_keys, key_help
+from napari_livervol.lesion_page import LesionPage
+from napari_livervol.lines import LineDrawing
+from napari_livervol.load_page import LoadPage
+from napari_livervol.measuring import TwoClicks
+from napari_livervol.numbers import LatestOnly
+from napari_livervol.numbers_dock import NumbersDock
+from napari_livervol.operations import operations
+from napari_livervol.panes import PaneRow
+from napari_livervol.readout import Readout
+from napari_livervol.remnant_page import RemnantPage
+from napari_livervol.report_page import ReportPage
+from napari_livervol.thumbnails import thumbnail
+from napari_livervol.tools_box import ToolsBox
+from napari_livervol.views import Views
+from napari_livervol.wheel import reader_mouse, step_slice
+from napari_livervol.windows import set_window
+
+__all__ = ["ReadingWindow", "earlier_visits"]
+
+
+def earlier_visits(folder: Path) -> tuple[Path, ...]:
+    """The output folders of the course's visits before this one, in order; empty for a visit that stands alone."""
+    try:
+        course = json.loads((folder.parent / "course.json").read_text(encoding="utf-8"))
+        names = [str(visit["folder"]) for visit in sorted(course["visits"], key=lambda visit: visit["number"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    if folder.name not in names:
+        return ()
+    return tuple(folder.parent / name for name in names[: names.index(folder.name)])
+
+
+class ReadingWindow:
+    """The plugin on one napari viewer. ``open_visit`` starts a reading; ``close`` gives its journal free."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.desk: Desk | None = None
+        self.numbers_worker: LatestOnly | None = None
+        self.seconds: list[float] = []
+        self.memory = QSettings("livervol", "napari")
+        self.guide = Guide()
+        self.jobs = Jobs(self.guide)
+        self.readout = Readout(viewer)
+        reader_mouse(viewer)
+        self.row = PaneRow(viewer)
+        self.views = Views(viewer, self.row, self.jobs)
+        self.load = LoadPage(self.open_visit, self._make_visit, self._view_buttons())
+        self.load.reader.setText(str(self.memory.value("reader", "")))
+        self.guide.page("load").addWidget(self.load)
+        self.dock = NumbersDock(self.choose_lesion, self._thumbnail)
+        self._parts: list[QWidget] = []
+        self._stoppers: list[Callable[[], Any]] = []
+        window = viewer.window
+        window.add_dock_widget(self.guide, area="right", name="livervol")
+        self.numbers_area = window.add_dock_widget(self.dock, area="bottom", name="numbers")
+        self.views.dock = window.add_dock_widget(self.row, area="bottom", name="views")
+        self.views.dock.hide()
+        self.main = self.guide.window()
+        for dock in self.main.findChildren(QDockWidget):
+            # napari's own controls paint past the journal; the View menu brings them back
+            if dock.windowTitle() == "layer controls":
+                dock.hide()
+        question = QShortcut(QKeySequence("?"), self.main)
+        question.activated.connect(self.show_keys)
+        bind_keys(viewer, self._actions())
+        self._remember_layout()
+
+    # ------------------------------------------------------------------------------------------------------- opening
+
+    def open_visit(self, folder: Path, reader: str, scans: tuple[Path, ...] = (), blinded: bool = False) -> None:
+        """Open a reading in a worker thread, then show it."""
+        if not reader:
+            self.guide.refuse("Give the reader's code first: every edit is journalled under it.")
+            return
+        folder = Path(folder).resolve()
+        settings = ReadingSettings(inputs=scans, lesions_from="none" if blinded else "machine")
+        earlier = earlier_visits(folder)
+        self.close()
+
+        def work(progress: Any) -> Reading:
+            progress("reading")
+            reading = Reading.open(folder, reader, earlier=earlier, settings=settings)
+            reading.numbers()
+            if reading.phases:
+                reference = str(reading.files.document.get("provenance", {}).get("reference_phase", ""))
+                reading.scan(reference if reference in reading.phases else reading.phases[0])
+            return reading
+
+        def then(reading: Reading) -> None:
+            self.memory.setValue("reader", reader)
+            self.load.folder.setText(str(folder))
+            self.load.reader.setText(reader)
+            self.show_reading(reading, earlier)
+
+        self.jobs.run(f"Opening {folder.name}", work, then)
+
+    def _make_visit(self, scans: Path, folder: Path) -> None:
+        def then(_: Any) -> None:
+            self.load.folder.setText(str(folder))
+            self.guide.say(f"{folder.name} is ready: give your code and start reading.")
+
+        def work(progress: Any) -> Any:
+            return run_visit([scans], folder, progress=progress)
+
+        self.jobs.run("Segmenting a new visit", work, then)
+
+    def show_reading(self, reading: Reading, earlier: tuple[Path, ...] = ()) -> None:
+        """Put a reading on the window."""
+        self.close()
+        self.viewer.layers.clear()
+        desk = self.desk = Desk(self.viewer, reading)
+        desk.refused.connect(self.guide.refuse)
+        desk.said.connect(self.guide.say)
+        self.views.desk, self.views.earlier = desk, earlier
+        gestures = Gestures(desk)
+        self.contour = ContourTool(desk, gestures)
+        self.measuring = TwoClicks(desk, gestures, self._marked, lambda: self.lesions.length.currentData())
+        self.lines = LineDrawing(desk)
+        self._stoppers += [gestures.close, self.contour.close]
+        self.tools = ToolsBox(desk, operations(desk, self._other_lesion))
+        self.lesions = LesionPage(desk)
+        self.remnant = RemnantPage(desk, gestures, self.jobs)
+        self.report = ReportPage(desk, self._show_lock, self._adjudicate)
+        self._fill_pages()
+        desk.changed.connect(self._on_changed)
+        self.numbers_worker = LatestOnly(reading.refresh, LivervolError)
+        self.numbers_worker.done.connect(self._on_numbers, thread="main")
+        self.numbers_worker.failed.connect(self.guide.refuse, thread="main")
+        self._show_numbers(reading.numbers())
+        self._show_lock()
+        self.guide.tick("load")
+        self.guide.go("liver")
+        desk.take(tool="move", mask="liver")
+        told = [text for text in (reading.recovered, reading.trouble) if text]
+        self.guide.say("; ".join(told) or "Check the liver's outline, then go on with Next.")
+
+    def _fill_pages(self) -> None:
+        self.shared = QWidget()
+        shared = QVBoxLayout(self.shared)
+        shared.setContentsMargins(0, 0, 0, 0)
+        shared.addWidget(self.tools)
+        for name, page in (("lesions", self.lesions), ("remnant", self.remnant), ("report", self.report)):
+            self.guide.page(name).addWidget(page)
+            self._parts.append(page)
+        checks = QLabel(
+            "Scroll through the liver (wheel). Where the blue line is wrong: <b>Contour</b> (C) and drag it, or "
+            "<b>Brush</b> (B). After some corrected slices: <b>Interpolate</b> (I)."
+        )
+        checks.setWordWrap(True)
+        self.guide.page("liver").addWidget(checks)
+        self._parts.append(checks)
+        for name in ("liver", "lesions", "remnant"):
+            button = QPushButton("Checked: next step")
+            button.setObjectName(f"next_{name}")
+            button.setToolTip("Ticks this step")
+            button.clicked.connect(lambda _=False: self.guide.next())
+            self.guide.page(name).addWidget(button)
+            self._parts.append(button)
+        self.guide.stack.currentChanged.connect(self._place_tools)
+        self._stoppers.append(lambda: self.guide.stack.currentChanged.disconnect(self._place_tools))
+        self._place_tools()
+
+    def _place_tools(self, _: int = 0) -> None:
+        """The tools stand at the head of the page where they are used."""
+        step = self.guide.step
+        if step in ("liver", "lesions"):
+            self.guide.page(step).insertWidget(0, self.shared)
+            self.shared.show()
+            if self.desk is not None and self.desk.tools.mask == "liver" and step == "lesions":
+                self.desk.take(mask="lesions")
+
+    def close(self) -> None:
+        """End the reading: its journal has everything, nothing is lost."""
+        for stop in self._stoppers:
+            stop()
+        self._stoppers.clear()
+        if self.numbers_worker is not None:
+            self.numbers_worker.close()
+            self.numbers_worker = None
+        self.views.close()
+        if self.desk is not None:
+            self.desk.reading.close()
+            self.desk = self.views.desk = None
+            self.shared.setParent(None)
+            for part in self._parts:
+                part.setParent(None)
+                part.deleteLater()
+            self.shared.deleteLater()
+            self._parts.clear()
+            self.viewer.layers.clear()
+
+    # ------------------------------------------------------------------------------------------------------- numbers
+
+    def _on_changed(self, touched: tuple[str, ...]) -> None:
+        if self.numbers_worker is not None:
+            self.numbers_worker.ask()
+        masks = tuple(name for name in touched if name in EDITABLE)
+        self.views.refresh(masks)
+        self.contour.refresh(masks)
+        if any(name.split(".")[0] in ("resections", "landmarks") for name in touched):
+            self.remnant.refresh()
+        if self.desk is not None and self.desk.reading.trouble:
+            self.guide.refuse(self.desk.reading.trouble)
+
+    def _on_numbers(self, numbers: Numbers, seconds: float) -> None:
+        if self.desk is not None and numbers.version == self.desk.reading.version:
+            self.seconds.append(seconds)
+            self._show_numbers(numbers)
+
+    def _show_numbers(self, numbers: Numbers) -> None:
+        self.dock.show_numbers(numbers)
+        self.lines.show(numbers)
+        self.report.show_numbers(numbers)
+        marked = self._marked()
+        row = next((row for row in numbers.table if row.number == marked), None)
+        self.lesions.show_row(row)
+
+    def _thumbnail(self, row: Any) -> Any:
+        return thumbnail(self.desk, row) if self.desk is not None else None
+
+    # ------------------------------------------------------------------------------------------------------- lesions
+
+    def _marked(self) -> int | None:
+        return self.dock.selected()
+
+    def choose_lesion(self, number: int) -> None:
+        """Mark a lesion, centre every view on it and take its number in hand."""
+        desk, numbers = self.desk, self.dock.numbers
+        if desk is None or numbers is None:
+            return
+        row = next((row for row in numbers.table if row.number == number), None)
+        if row is None:
+            return
+        self.dock.select(number)
+        desk.go_to(desk.place_of(row))
+        if desk.tools.mask in ("lesions", "viable"):
+            desk.take(value=number)
+        self.lesions.show_row(row)
+
+    def _other_lesion(self) -> int | None:
+        """The lesion that is marked in the table, for a merge with the one in hand."""
+        return self._marked()
+
+    def _step_lesion(self, steps: int) -> None:
+        numbers = self.dock.numbers
+        if numbers is None or not numbers.table:
+            return
+        known = [row.number for row in numbers.table]
+        marked = self._marked()
+        at = known.index(marked) + steps if marked in known else 0
+        self.choose_lesion(known[at % len(known)])
+
+    # ----------------------------------------------------------------------------------------------------- the rest
+
+    def _show_lock(self) -> None:
+        if self.desk is None:
+            return
+        reading = self.desk.reading
+        locked = f" — <b>locked</b>: {reading.locked}" if reading.locked else ""
+        visit = reading.files.visit
+        self.guide.headline.setText(f"<b>{visit.name}</b> {reading.files.date}, reader {reading.reader}{locked}")
+        self.guide.tick("report", bool(reading.locked))
+
+    def _adjudicate(self) -> None:
+        self.guide.refuse("Adjudication needs two readings that are signed off.")
+
+    def _view_buttons(self) -> dict[str, tuple[str, str, Callable[[], Any]]]:
+        return {
+            "liver": ("Liver window", "20 to 180 HU (Q)", lambda: set_window(self.viewer, "liver")),
+            "arterial": ("Arterial window", "-65 to 285 HU (W)", lambda: set_window(self.viewer, "arterial")),
+            "soft": ("Soft tissue window", "-160 to 240 HU (E)", lambda: set_window(self.viewer, "soft tissue")),
+            "orthogonal": ("Coronal + sagittal", "Linked planes (O)", self.views.orthogonal),
+            "phases": ("Phases side by side", "Linked (Shift+P)", self.views.phases),
+            "visit": ("Visit before", "Linked through the alignment (Shift+V)", self.views.other_visit),
+            "theme": ("Dark / light", "Colours of the window", self._theme),
+            "keys": ("Keys (?)", "What every key does", self.show_keys),
+        }
+
+    def _theme(self) -> None:
+        self.viewer.theme = "light" if self.viewer.theme == "dark" else "dark"
+
+    def show_keys(self) -> None:
+        """The keyboard map."""
+        self.help = QMessageBox(self.main)
+        self.help.setObjectName("key_map")
+        self.help.setWindowTitle("Keys")
+        self.help.setTextFormat(Qt.TextFormat.RichText)
+        self.help.setText(key_help())
+        self.help.setModal(False)
+        self.help.show()
+
+    def _with_desk(self, do: Callable[[Desk], Any]) -> Callable[[], Any]:
+        def act() -> Any:
+            return do(self.desk) if self.desk is not None else None
+
+        return act
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        def take(tool: str) -> Callable[[], Any]:
+            return self._with_desk(lambda desk: desk.take(tool=tool))
+
+        tools = {f"tool_{t}": take(t) for t in ("move", "brush", "eraser", "smart", "contour", "click", "measure")}
+
+        def resize(desk: Desk, factor: float) -> None:
+            desk.tools.radius_mm = round(min(100.0, max(0.5, desk.tools.radius_mm * factor)), 1)
+            desk.taken.emit()
+
+        def ball(desk: Desk) -> None:
+            desk.tools.ball = not desk.tools.ball
+            desk.taken.emit()
+
+        def next_mask(desk: Desk) -> None:
+            names = [name for name in EDITABLE if name in desk.reading.masks]
+            desk.take(mask=names[(names.index(desk.tools.mask) + 1) % len(names)])
+
+        def masks(desk: Desk) -> None:
+            on = not any(layer.visible for layer in desk.layers.values())
+            for name, layer in desk.layers.items():
+                layer.visible = on and name in ("liver", "lesions", "viable")
+
+        def interpolate(desk: Desk) -> None:
+            operations(desk, self._other_lesion)["interpolate"][2]()
+
+        return {
+            **tools,
+            "help": self.show_keys,
+            "window_liver": lambda: set_window(self.viewer, "liver"),
+            "window_arterial": lambda: set_window(self.viewer, "arterial"),
+            "window_soft": lambda: set_window(self.viewer, "soft tissue"),
+            "next_phase": self._with_desk(lambda desk: desk.next_phase()),
+            "side_by_side": self.views.phases,
+            "orthogonal": self.views.orthogonal,
+            "other_visit": self.views.other_visit,
+            "masks": self._with_desk(masks),
+            "slice_up": lambda: step_slice(self.viewer, -1),
+            "slice_down": lambda: step_slice(self.viewer, 1),
+            "smaller": self._with_desk(lambda desk: resize(desk, 1 / 1.25)),
+            "larger": self._with_desk(lambda desk: resize(desk, 1.25)),
+            "ball": self._with_desk(ball),
+            "next_mask": self._with_desk(next_mask),
+            "interpolate": self._with_desk(interpolate),
+            "undo": self._with_desk(lambda desk: desk.undo()),
+            "redo": self._with_desk(lambda desk: desk.redo()),
+            "save": self._with_desk(lambda desk: self.report.save()),
+            "next_lesion": lambda: self._step_lesion(1),
+            "previous_lesion": lambda: self._step_lesion(-1),
+        }
+
+    def _remember_layout(self) -> None:
+        state = self.memory.value("layout")
+        if state is not None:
+            self.main.restoreState(state)
+            self.views.dock.hide()
+
+    def keep_layout(self) -> None:
+        """Remember where the panels stand, for the next window."""
+        self.memory.setValue("layout", self.main.saveState())
+        self.memory.sync()
