@@ -30,7 +30,7 @@ from livervol.segment.viability_shape import (
     settle_thin_layers,
 )
 
-__all__ = ["ViabilityResult", "segment_viability"]
+__all__ = ["Judgement", "ViabilityResult", "judgement_of", "segment_viability"]
 
 MADE_BY = "livervol viability 1"
 #: Lipiodol worth a warning (percent of a lesion).
@@ -43,6 +43,7 @@ class ViabilityResult:
 
     ``reference_roi``     the parenchyma compared with; ``reference_mean`` and ``reference_sd`` of what was compared
                           (HU, or signal), ``threshold`` the value above which tissue is viable.
+    ``judgement``         what the classes were told by, for ``viability_variants``.
     ``mrecist_evaluable`` whether the phases allow mRECIST; ``reason`` says why or why not, ``method`` what was done.
     """
 
@@ -56,6 +57,7 @@ class ViabilityResult:
     mrecist_evaluable: bool
     reason: str
     method: str
+    judgement: Judgement
     warnings: tuple[str, ...] = ()
 
 
@@ -84,19 +86,11 @@ def segment_viability(
     early arterial phase is evaluable only when accepted. No enhanced phase: all is uncertain. Raises ``ScanError``
     without any phase, ``GridError`` when grids differ.
     """
-    if not phases:
-        raise ScanError(refusal("no scan to judge viability on", expected="at least one phase", got="none"))
-    lesions.require_grid(liver.grid)
-    for scan in phases.values():
-        liver.require_grid(scan.grid)
     evaluable, reason = _evaluable(phases, accept_early_arterial)
-    box = _box(liver.mask() | lesions.mask())
-    spacing = liver.grid.spacing_mm
-    evidence = evidence_of(phases, box, spacing, subtract_native)
+    judgement = judgement_of(phases, liver, lesions, subtract_native=subtract_native)
+    evidence, reference, threshold, box = judgement.evidence, judgement.reference, judgement.threshold, judgement.box
     numbers = lesions.labels[box]
-    reference = reference_of(evidence.signal, liver.mask()[box], numbers != 0, spacing) if evidence.judged else None
-    threshold = viable_threshold(evidence, reference)
-    classes, warnings = _classes(evidence, reference, threshold, numbers, spacing)
+    classes, warnings = _classes(evidence, reference, threshold, numbers, liver.grid.spacing_mm)
     roi = np.zeros(liver.grid.shape_zyx, np.uint8)
     if reference is not None:
         roi[box] = reference.balls
@@ -112,8 +106,48 @@ def segment_viability(
         evaluable,
         reason,
         _method_words(evidence, reference, threshold),
+        judgement,
         tuple(_notes(evidence, reference, lesions) + warnings),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What viability is judged by: the evidence in ``box``, the parenchyma compared with, and the threshold."""
+
+    evidence: Evidence
+    reference: Reference | None
+    threshold: float
+    box: tuple[slice, slice, slice]
+
+    def classes_of(
+        self,
+        evidence: Evidence,
+        threshold: float,
+        numbers: NDArray[np.integer],
+        spacing: tuple[float, float, float],
+    ) -> NDArray[np.bool_]:
+        """Where lesions ``numbers`` are viable by other evidence and another threshold, the reference staying."""
+        classes, _ = _classes(evidence, self.reference, threshold, numbers, spacing)
+        viable: NDArray[np.bool_] = classes == VIABLE
+        return viable
+
+
+def judgement_of(
+    phases: Mapping[Phase, Scan], liver: Segmentation, lesions: Segmentation, *, subtract_native: bool = True
+) -> Judgement:
+    """Evidence, reference and threshold of a visit, as ``segment_viability`` uses them; same errors."""
+    if not phases:
+        raise ScanError(refusal("no scan to judge viability on", expected="at least one phase", got="none"))
+    lesions.require_grid(liver.grid)
+    for scan in phases.values():
+        liver.require_grid(scan.grid)
+    box = _box(liver.mask() | lesions.mask())
+    spacing = liver.grid.spacing_mm
+    evidence = evidence_of(phases, box, spacing, subtract_native)
+    numbers = lesions.labels[box]
+    reference = reference_of(evidence.signal, liver.mask()[box], numbers != 0, spacing) if evidence.judged else None
+    return Judgement(evidence, reference, viable_threshold(evidence, reference), box)
 
 
 def _method_words(evidence: Evidence, reference: Reference | None, threshold: float) -> str:

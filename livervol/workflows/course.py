@@ -13,15 +13,20 @@ from livervol import __version__
 from livervol.assets import sample_scans_folder
 from livervol.files import atomic_folder, write_text
 from livervol.io.tables import SCHEMA_VERSION
+from livervol.measure.uncertainty import sum_interval
 from livervol.records import Course, Lesion, ResponseRow, Visit
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
 from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit, silent
+from livervol.workflows.visit_output import lesion_spread
 
 __all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
 
 #: The criteria a course is assessed by, each with the targets it proposes itself.
 CRITERIA = ("mrecist", "recist11")
+
+#: What each criterion adds up over its targets.
+SUMMED = {"mrecist": "viable_longest_mm", "recist11": "longest_mm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +127,28 @@ def _row(row: ResponseRow) -> dict[str, Any]:
     return entry
 
 
+def _sum_interval(row: ResponseRow, output: VisitOutput, targets: Sequence[int]) -> list[float] | None:
+    """95 % interval of a row's sum, None where the sum is no plain sum of measured targets."""
+    name = SUMMED[row.criterion]
+    lesions = [lesion for lesion in output.measured.lesions if lesion.number in targets]
+    values = {lesion.number: lesion.value(name) or 0.0 for lesion in lesions}
+    spread = lesion_spread(output.document)
+    measured = {number: value for number, value in values.items() if name in spread.get(number, {})}
+    if row.sum_mm is None or abs(sum(measured.values()) - row.sum_mm) > 1e-6:
+        return None
+    found = sum_interval(measured, spread, name)
+    return [found.low, found.high]
+
+
 def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     targets: dict[str, list[dict[str, Any]]] = {}
     for criterion in CRITERIA:
         proposals: tuple[Proposal, ...] = propose_targets(course.visits[0], rules(criterion))
         targets[criterion] = [dataclasses.asdict(proposal) for proposal in proposals]
-        rows += [_row(row) for row in assess(roles_applied(course, proposals), criterion)]
+        aims = [proposal.number for proposal in proposals if proposal.role == "target"]
+        for row in assess(roles_applied(course, proposals), criterion):
+            rows.append({**_row(row), "sum_mm_interval": _sum_interval(row, outputs[row.visit - 1], aims)})
     return {
         "schema_version": SCHEMA_VERSION,
         "subject": course.subject,

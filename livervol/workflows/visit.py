@@ -230,7 +230,7 @@ def _judge_viability(work: Work, settings: VisitSettings) -> None:
     )
     work.evaluable, work.evaluable_reason = result.mrecist_evaluable, result.reason
     work.quality += result.warnings
-    work.viability_method = result.method
+    work.viability_method, work.judgement = result.method, result.judgement
     work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
 
 

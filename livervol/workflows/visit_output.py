@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
 from livervol.measure.pairing import Track
 from livervol.measure.remnant import RemnantSettings, measure_remnants
+from livervol.measure.uncertainty import Effect, Spread, spread_of_lesions, with_intervals
 from livervol.measure.visit import VisitMeasurements, measure_visit
 from livervol.report.visit import VisitPage, visit_html
+from livervol.segment.viability_spread import boundary_variants, viability_variants
 from livervol.workflows.plan import spread_entry
 from livervol.workflows.visit_state import Progress, VisitOutput, VisitSettings, Work
 
-__all__ = ["measure_and_write"]
+__all__ = ["lesion_spread", "measure_and_write"]
 
 
 def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
@@ -35,7 +38,42 @@ def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasureme
     return replace(measured, measurements=(*measured.measurements, *remnants))
 
 
-def track_entry(track: Track) -> dict[str, Any]:
+def _with_spread(work: Work, measured: VisitMeasurements) -> tuple[VisitMeasurements, Spread]:
+    """Lesions with intervals: from other thresholds, positions and outlines where viability was judged here, from other
+    outlines alone where masks were given."""
+    lesions, liver = work.masks.get("lesions"), work.masks["liver"]
+    if lesions is None or not measured.lesions:
+        return measured, {}
+    if work.judgement is not None:
+        variants = viability_variants(work.judgement, liver, lesions)
+    else:
+        variants = boundary_variants(lesions, liver, work.masks.get("viable"))
+    spread = spread_of_lesions(measured.lesions, variants, max(lesions.grid.spacing_mm[1:]))
+    return replace(measured, lesions=with_intervals(measured.lesions, spread)), spread
+
+
+def _lesion_spread_entry(spread: Spread) -> dict[str, Any]:
+    """What each cause does to each lesion's numbers (steps down and up), as measurements.json keeps it."""
+    return {
+        str(number): {
+            name: {cause: [round(effect.down, 3), round(effect.up, 3)] for cause, effect in effects.items()}
+            for name, effects in names.items()
+        }
+        for number, names in spread.items()
+    }
+
+
+def lesion_spread(document: Mapping[str, Any]) -> dict[int, dict[str, dict[str, Effect]]]:
+    """The spread that a visit's document holds under ``lesion_spread``; empty where it holds none."""
+    return {
+        int(number): {
+            name: {cause: Effect(*steps) for cause, steps in causes.items()} for name, causes in names.items()
+        }
+        for number, names in document.get("lesion_spread", {}).items()
+    }
+
+
+def _track_entry(track: Track) -> dict[str, Any]:
     """What became of a lesion, as measurements.json keeps it under ``tracking``."""
     return {"number": track.number, "state": track.state, "others": list(track.others)}
 
@@ -49,7 +87,7 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
         "schema_version": SCHEMA_VERSION,
         **nested_values(measured.measurements),
         "lesions": lesions,
-        **({"tracking": [track_entry(track) for track in work.tracks]} if work.tracks else {}),
+        **({"tracking": [_track_entry(track) for track in work.tracks]} if work.tracks else {}),
         "phases": work.phase_rows,
         "mrecist_evaluable": work.evaluable,
         "mrecist_reason": work.evaluable_reason,
@@ -89,8 +127,9 @@ def measure_and_write(
         segments=work.masks.get("segments"),
         uncertain=work.masks.get("uncertain"),
     )
+    measured, spread = _with_spread(work, measured)
     measured = _with_remnants(work, settings, measured)
-    document = _document(work, settings, measured)
+    document = {**_document(work, settings, measured), "lesion_spread": _lesion_spread_entry(spread)}
     progress("writing")
     for name, mask in work.masks.items():
         write_nifti_labels(folder / f"{name}.nii.gz", mask, stored=work.stored)

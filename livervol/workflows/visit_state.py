@@ -14,6 +14,7 @@ from livervol.measure.remnant import SegmentSpread
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements
 from livervol.scan import Phase, Scan, Segmentation, Source
+from livervol.segment.viability import Judgement
 
 __all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "Work", "silent"]
 
@@ -78,6 +79,7 @@ class Work:
     not_subtracted: set[Phase] = field(default_factory=set)
     spread: SegmentSpread | None = None
     tracks: tuple[Track, ...] = ()
+    judgement: Judgement | None = None
 
     @property
     def stored(self) -> Grid | None:

@@ -93,3 +93,31 @@ def test_reports_carry_no_patient(demo):
             text = re.sub(r"base64,[^\"]+", "", path.read_text(encoding="utf-8"))
             assert "SAMPLE-0001" not in text
             assert "Sample^" not in text
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_intervals_hold_the_truth(demo, number):
+    true = {lesion["number"]: lesion for lesion in TRUTH["visits"][number - 1]["lesions"]}
+    for entry in demo.visits[number - 1].document["lesions"]:
+        low, high = entry["longest_mm_interval"]
+        assert low < true[entry["number"]]["longest_mm"] < high
+        assert low < entry["longest_mm"] < high
+        # wide enough to be honest, narrow enough to be of use
+        assert 2 < high - low < 0.6 * entry["longest_mm"] + 4
+        if entry["viable_longest_mm"]:
+            low, high = entry["viable_longest_mm_interval"]
+            assert low < true[entry["number"]]["viable_longest_mm"] < high
+
+
+@pytest.mark.parametrize("criterion", ["mrecist", "recist11"])
+def test_sums_carry_an_interval_wider_than_one_lesion(demo, criterion):
+    name = {"mrecist": "viable_longest_mm", "recist11": "longest_mm"}[criterion]
+    for visit, row in rows(demo, criterion).items():
+        low, high = row["sum_mm_interval"]
+        assert low < row["sum_mm"] < high
+        largest = max(
+            entry[f"{name}_interval"][1] - entry[name]
+            for entry in demo.visits[visit - 1].document["lesions"]
+            if f"{name}_interval" in entry and entry["number"] in (1, 2)
+        )
+        assert high - row["sum_mm"] >= largest - 0.02
