@@ -76,7 +76,7 @@ def vessel_graph(mask: NDArray[np.bool_], grid: Grid) -> VesselGraph:
     Radii are distances in mm from the centreline to the mask's surface (half a voxel before the next centre outside).
     """
     depth = distance_mm(mask.view(np.uint8), grid.spacing_mm, border_is_background=True)
-    curves = thin_to_curves(mask, depth) != 0
+    curves = thin_to_curves(mask, depth, grid.spacing_mm) != 0
     half = 0.5 * float(np.mean(grid.spacing_mm))
     for _ in range(3):
         voxels, chains, vertices = _traced(curves)
