@@ -37,11 +37,10 @@ def _ring(signum: int, frame: object) -> None:
     raise HangError
 
 
-def _one(family, number: int, folder: Path) -> str:
+def _one(family, path: Path) -> str:
     """What became of one input: read, refused, or the words of a finding."""
     from livervol.errors import LivervolError
 
-    path = family.case(number, folder)
     signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
     try:
         family.read(path)
@@ -71,8 +70,9 @@ def child(name: str, first: int, count: int, journal: Path) -> None:
             lines.write(f"{number:012d}\n")
             lines.flush()
             with TemporaryDirectory() as place:
+                path = FAMILIES[name].case(number, Path(place))
                 began = time.monotonic()
-                word = _one(FAMILIES[name], number, Path(place))
+                word = _one(FAMILIES[name], path)
                 slowest = max(slowest, time.monotonic() - began)
             told[word if word in ("read", "refused") else "findings"] += 1
             if word not in ("read", "refused"):

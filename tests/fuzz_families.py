@@ -11,7 +11,6 @@ import json
 import random
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,8 @@ import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicom_factory import pattern, write_enhanced, write_object, write_series
-from fuzz_mutations import mutate_bytes, mutate_dicom, mutate_nifti, mutate_text
+from fuzz_mutations import Case, Family, mutate_bytes, mutate_dicom, mutate_nifti, mutate_text
+from fuzz_objects import OBJECT_FAMILIES
 from image_factory import write_mha, write_nifti, write_nrrd
 from livervol.io.cohort_tables import read_events, read_responses, read_subjects
 from livervol.io.dicom import read_dicom
@@ -31,20 +31,7 @@ from livervol.io.sdtm import read_sdtm_courses
 
 __all__ = ["FAMILIES", "Family"]
 
-Case = Callable[[random.Random, Path], Path]
 SHAPE_ZYX = (3, 4, 5)
-
-
-@dataclass(frozen=True)
-class Family:
-    """One kind of input: ``build`` writes a damaged one, ``read`` is what the program does with it."""
-
-    build: Case
-    read: Callable[[Path], Any]
-
-    def case(self, number: int, folder: Path) -> Path:
-        """The damaged input of that number in ``folder``."""
-        return self.build(random.Random(f"livervol {number}"), folder)
 
 
 # -------------------------------------------------------------------------------------------------------- whole files
@@ -283,4 +270,5 @@ FAMILIES: dict[str, Family] = {
     "events": Family(_of(_table_case, _EVENTS), read_events),
     "responses": Family(_of(_table_case, _RESPONSES), read_responses),
     "sdtm": Family(_sdtm_case, read_sdtm_courses),
+    **OBJECT_FAMILIES,
 }

@@ -7,8 +7,36 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-__all__ = ["HOSTILE_WORDS", "INTERESTING", "mutate_bytes", "mutate_dicom", "mutate_nifti", "mutate_text"]
+__all__ = [
+    "HOSTILE_WORDS",
+    "INTERESTING",
+    "Case",
+    "Family",
+    "mutate_bytes",
+    "mutate_dicom",
+    "mutate_nifti",
+    "mutate_text",
+]
+
+Case = Callable[[random.Random, Path], Path]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of input: ``build`` writes a damaged one, ``read`` is what the program does with it."""
+
+    build: Case
+    read: Callable[[Path], Any]
+
+    def case(self, number: int, folder: Path) -> Path:
+        """The damaged input of that number in ``folder``."""
+        return self.build(random.Random(f"livervol {number}"), folder)
+
 
 #: Whole numbers at which sizes, signs and offsets break.
 INTERESTING = (

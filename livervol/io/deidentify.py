@@ -7,10 +7,10 @@ import os
 import re
 import secrets
 import stat
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
@@ -22,7 +22,8 @@ from livervol.errors import LivervolError, ScanError, refusal
 from livervol.files import atomic_file, atomic_folder
 from livervol.io.deidentify_elements import Cleaner, DateRule, as_items, secrets_of
 from livervol.io.deidentify_table import SOP_CLASSES
-from livervol.io.dicom_header import DAMAGE
+from livervol.io.dicom_guard import guarded
+from livervol.io.dicom_kind import integer
 from livervol.io.dicom_whole import is_dicom, whole_header
 
 __all__ = ["DEFAULT_KEY", "Deidentification", "Rules", "deidentify", "load_key"]
@@ -148,14 +149,16 @@ def deidentify(
     told: set[str] = set()
     with atomic_folder(out, overwrite=overwrite) as temporary:
         for one in sorted(found, key=lambda f: (f.series, f.instance)):
-            dataset = _read(one.path)
-            cleaner.secrets |= secrets_of(dataset)
-            _check_tells(pseudonym, dataset)
-            told |= _pixel_warnings(dataset)
             numbers[one.series] += 1
             folder = temporary / f"{folders[one.series]}{one.kind}"
             folder.mkdir(exist_ok=True)
-            _write(_cleaned(dataset, cleaner), folder / f"{numbers[one.series]:05d}.dcm")
+            with guarded(one.path, "DICOM file"), disable_value_validation():
+                dataset = _read(one.path)
+                cleaner.secrets |= secrets_of(dataset)
+                _check_tells(pseudonym, dataset)
+                told |= _pixel_warnings(dataset)
+                content = _encoded(_cleaned(dataset, cleaner))
+            (folder / f"{numbers[one.series]:05d}.dcm").write_bytes(content)
             kinds[one.kind] += 1
     done = (cleaner.removed, cleaner.emptied, cleaner.replaced)
     return Deidentification(len(found), len(folders), kinds, *done, left_out, rules.dates, (*notes, *sorted(told)))
@@ -244,32 +247,22 @@ def _files(source: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.is_symlink() and path.name != "DICOMDIR")
 
 
-def _damaged(path: Path, error: BaseException) -> ScanError:
-    got = f"one that cannot be parsed ({type(error).__name__})"
-    return ScanError(refusal("DICOM file is damaged", expected="a complete file", got=got, where=f"file {path.name}"))
-
-
 def _header(path: Path) -> Dataset | None:
     return whole_header(path) if is_dicom(path) else None
 
 
 def _judged(path: Path, header: Dataset) -> _Found:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sop_class = str(header.get("SOPClassUID", ""))
-            kind = SOP_CLASSES.get(sop_class, "")
-            if not kind and sop_class.startswith(_CAPTURE):
-                kind = "SC"
-            words = {str(one).upper() for one in header.get("ImageType", None) or ()}
-            burned = str(header.get("BurnedInAnnotation", "")).upper() == "YES" or kind == "SC"
-            burned = burned or bool(words & {"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT"})
-            number = header.get("InstanceNumber", None)
-            place = (int(number) if number is not None else 0, str(header.get("SOPInstanceUID", "")))
-            patient = str(header.get("PatientID", "") or header.get("PatientName", ""))
-            return _Found(path, kind, patient, str(header.get("SeriesInstanceUID", "")), place, burned)
-    except DAMAGE as error:
-        raise _damaged(path, error) from None
+    with guarded(path, "DICOM file"):
+        sop_class = str(header.get("SOPClassUID", ""))
+        kind = SOP_CLASSES.get(sop_class, "")
+        if not kind and sop_class.startswith(_CAPTURE):
+            kind = "SC"
+        words = {str(one).upper() for one in header.get("ImageType", None) or ()}
+        burned = str(header.get("BurnedInAnnotation", "")).upper() == "YES" or kind == "SC"
+        burned = burned or bool(words & {"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT"})
+        place = (integer(header, "InstanceNumber"), str(header.get("SOPInstanceUID", "")))
+        patient = str(header.get("PatientID", "") or header.get("PatientName", ""))
+        return _Found(path, kind, patient, str(header.get("SeriesInstanceUID", "")), place, burned)
 
 
 def _modality(header: Dataset) -> str:
@@ -277,14 +270,9 @@ def _modality(header: Dataset) -> str:
 
 
 def _read(path: Path) -> Dataset:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = dcmread(path)
-            dataset.decode()  # names in any character set, so that their words can be searched
-            return dataset
-    except DAMAGE as error:
-        raise _damaged(path, error) from None
+    dataset = dcmread(path)
+    dataset.decode()  # names in any character set, so that their words can be searched
+    return dataset
 
 
 def _pixel_warnings(dataset: Dataset) -> set[str]:
@@ -304,18 +292,12 @@ def _pixel_warnings(dataset: Dataset) -> set[str]:
 
 
 def _cleaned(dataset: Dataset, cleaner: Cleaner) -> Dataset:
-    meta = dataset.file_meta
     fresh = FileMetaDataset()
-    fresh.TransferSyntaxUID = meta.TransferSyntaxUID
-    try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore")
-            cleaner.clean(dataset)
-            _declare(dataset, cleaner)
-            fresh.MediaStorageSOPClassUID = dataset.SOPClassUID
-            fresh.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    except DAMAGE as error:
-        raise _damaged(Path("input"), error) from None
+    fresh.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    cleaner.clean(dataset)
+    _declare(dataset, cleaner)
+    fresh.MediaStorageSOPClassUID = dataset.SOPClassUID
+    fresh.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta = fresh
     dataset.preamble = bytes(128)  # may have held another format's header
     return dataset
@@ -337,10 +319,7 @@ def _declare(dataset: Dataset, cleaner: Cleaner) -> None:
     dataset.LongitudinalTemporalInformationModified = _DATE_WORDS[cleaner.dates]
 
 
-def _write(dataset: Dataset, path: Path) -> None:
-    try:
-        with warnings.catch_warnings(), disable_value_validation():
-            warnings.simplefilter("ignore")
-            dataset.save_as(path, enforce_file_format=True)
-    except DAMAGE as error:
-        raise _damaged(path, error) from None
+def _encoded(dataset: Dataset) -> bytes:
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return content.getvalue()

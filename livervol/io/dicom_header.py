@@ -34,6 +34,7 @@ DAMAGE = (
     RuntimeError,
     MemoryError,
     StopIteration,
+    InvalidDicomError,
     BytesLengthException,
     struct.error,
     zlib.error,

@@ -9,7 +9,6 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from livervol.errors import ScanError, refusal
 from livervol.io.dicom_header import DAMAGE
@@ -40,7 +39,7 @@ def whole_header(path: Path) -> Dataset:
             header = dcmread(path, defer_size=_DEFER_BYTES)
             trouble = _trouble(header, path)
             str(header.get("PatientID")), str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID"))
-    except (*DAMAGE, InvalidDicomError) as error:
+    except (*DAMAGE, OSError) as error:
         trouble = f"damaged data ({type(error).__name__})"
     if trouble:
         raise ScanError(
