@@ -98,6 +98,37 @@ _ALSO = {
 _VEIN_BRANCHES = {"272998002": 2, "273099000": 2, "273202007": 2, "73931004": 1, "70253006": 1}
 
 
+#: The same concepts as older files write them (SNOMED RT identifiers, PS3.16 annex O).
+_SNOMED_RT = {
+    "T-62000": "10200004",
+    "T-62023": "71133005",
+    "T-D054F": "277956007",
+    "T-D0567": "277957003",
+    "T-D056A": "277958008",
+    "T-D056B": "277959000",
+    "T-D056C": "277960005",
+    "T-D056D": "277961009",
+    "T-D056E": "277962002",
+    "T-48810": "32764006",
+    "T-48720": "8993003",
+    "M-8FFFF": "108369006",
+    "M-80003": "86049000",
+    "M-01100": "52988006",
+    "M-03000": "4147007",
+    "M-54000": "6574001",
+    "T-48725": "272998002",
+    "T-48726": "273099000",
+    "T-48727": "273202007",
+    "T-48813": "73931004",
+    "T-48814": "70253006",
+}
+
+
+def _current(code: Code) -> Code:
+    known = _SNOMED_RT.get(code.value) if code.scheme in ("SRT", "SNM3", "99SDM") else None
+    return Code(known, "SCT", code.meaning) if known else code
+
+
 def _segment_number(value: int) -> int:
     return 4 if value in (41, 42) else value
 
@@ -130,6 +161,7 @@ def name_of(kind: str, value: int) -> str:
 
 def kind_of_code(code: Code) -> str:
     """The mask a segment of that type belongs to, empty when it is none of a visit's."""
+    code = _current(code)
     if code == LIVER:
         return "liver"
     if code in _COUINAUD.values():
@@ -144,6 +176,7 @@ def kind_of_code(code: Code) -> str:
 
 def value_of(kind: str, code: Code, label: str) -> int | None:
     """The label value a segment has in its mask; None where neither its code nor its name tells."""
+    code = _current(code)
     if kind == "liver":
         return 1
     if kind == "segments":
