@@ -91,6 +91,12 @@ class BatchReport:
         return self.done == self.visits
 
 
+@dataclass(frozen=True)
+class _Places:
+    out: Path
+    working: Path
+
+
 @dataclass(eq=False)
 class _Chain:
     """One patient's visits in order, and the keys of the results so far."""
@@ -121,20 +127,29 @@ def run_batch(
     settings, out = settings or BatchSettings(), Path(out).resolve()
     rows = _of_shard(table.rows, settings.shard)
     name = "main" if settings.shard is None else f"shard-{settings.shard[0]}-of-{settings.shard[1]}"
-    (out / RESULTS).mkdir(parents=True, exist_ok=True)
-    with exclusive(out / WORKING / f"{name}.lock"):
-        for left in (out / WORKING).glob(f"{name}@*"):  # of a batch that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        working = out / WORKING / f"{name}@{uuid4().hex[:8]}"
-        recorder: Recorder = LedgerRecorder(out) if settings.shard is None else ShardRecorder(out, name)
-        try:
-            executor: Executor = _dask(settings.scheduler) if settings.scheduler else LocalPool(_workers(settings))
-            job = _Coordinator(VisitTable(table.root, rows), out, working, settings, recorder, executor)
-            with Board(len(rows), quiet=quiet) as board, _signals(job):
-                return job.run(board)
-        finally:
-            recorder.close()
-            shutil.rmtree(working, ignore_errors=True)
+    executor: Executor = _dask(settings.scheduler) if settings.scheduler else LocalPool(_workers(settings))
+    try:
+        (out / RESULTS).mkdir(parents=True, exist_ok=True)
+        with exclusive(out / WORKING / f"{name}.lock"):
+            for left in (out / WORKING).glob(f"{name}@*"):  # of a batch that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            return _run(VisitTable(table.root, rows), out, name, settings, executor, quiet)
+    finally:
+        executor.close(now=True)
+
+
+def _run(
+    table: VisitTable, out: Path, name: str, settings: BatchSettings, executor: Executor, quiet: bool
+) -> BatchReport:
+    working = out / WORKING / f"{name}@{uuid4().hex[:8]}"
+    recorder: Recorder = LedgerRecorder(out) if settings.shard is None else ShardRecorder(out, name)
+    try:
+        job = _Coordinator(table, _Places(out, working), settings, recorder, executor)
+        with Board(len(table.rows), quiet=quiet) as board, _signals(job):
+            return job.run(board)
+    finally:
+        recorder.close()
+        shutil.rmtree(working, ignore_errors=True)
 
 
 def _dask(address: str) -> Executor:
@@ -188,15 +203,9 @@ class _Coordinator:
     """One run over the table; see ``run_batch``."""
 
     def __init__(
-        self,
-        table: VisitTable,
-        out: Path,
-        working: Path,
-        settings: BatchSettings,
-        recorder: Recorder,
-        executor: Executor,
+        self, table: VisitTable, places: _Places, settings: BatchSettings, recorder: Recorder, executor: Executor
     ) -> None:
-        self.table, self.out, self.working, self.settings = table, out, working, settings
+        self.table, self.out, self.working, self.settings = table, places.out, places.working, settings
         self.recorder, self.executor = recorder, executor
         self.report = BatchReport(visits=len(table.rows))
         self.budget = Budget(settings.memory_mb)

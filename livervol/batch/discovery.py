@@ -45,7 +45,6 @@ def discover(tree: str | Path, out: str | Path, *, progress: Callable[[str], Non
     tree, out = Path(tree).resolve(), Path(out)
     if not tree.is_dir():
         raise LivervolError(refusal("tree not found", expected="a folder", got="nothing", where=tree.name))
-    key = _key(out)
     groups: dict[tuple[str, str], _Found] = defaultdict(_Found)
     warnings = []
     for number, path in enumerate(_files(tree)):
@@ -64,7 +63,7 @@ def discover(tree: str | Path, out: str | Path, *, progress: Callable[[str], Non
         found.series.add(file.series_uid)
     if not groups:
         raise ScanError(refusal("no visit found", expected="CT or MR images", got="none", where=tree.name))
-    rows = _rows(tree, out, groups, key)
+    rows = _rows(tree, out, groups, _key(out))
     with atomic_file(out / TABLE_FILE, overwrite=True) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as handle:
             table = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")

@@ -1,10 +1,11 @@
-"""``livervol respond``: responses per patient, reader and visit from a table of lesions or sums."""
+"""``livervol respond``: responses per patient, reader and visit from a table of lesions or sums, or a ledger."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -84,7 +85,13 @@ def respond_courses(
 
 @app.command()
 def respond(
-    table: Annotated[Path | None, typer.Argument(help="CSV or Parquet: one row per lesion and visit, or sums.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV or Parquet: one row per lesion and visit, or sums; or a batch's study.sqlite, in which the "
+            "responses are recorded too."
+        ),
+    ] = None,
     criterion: Annotated[
         str, typer.Option("--criterion", help="mrecist, recist11, easl, who, choi, volumetric, irecist, lirads, all.")
     ] = "mrecist",
@@ -117,10 +124,12 @@ def respond(
             refusal("respond", expected="TABLE or --sdtm DIR, and --out FILE", got="another mix", do="See --help.")
         )
     tally = Tally()
-    courses = _courses(table, sdtm, tally)
     kept: list[ResponseRow] = []
-    rows = respond_courses(courses, criterion, parameters, tally)
-    write_responses(_kept(rows, kept) if as_json else rows, out, overwrite=overwrite)
+    with _courses(table, sdtm, tally) as (courses, record):
+        rows = respond_courses(courses, criterion, parameters, tally)
+        write_responses(_kept(rows, kept) if as_json or record else rows, out, overwrite=overwrite)
+        if record:
+            record(kept)
     _warn(tally.warnings)
     if as_json:
         print(json.dumps([asdict(row) for row in kept], indent=1))
@@ -128,17 +137,31 @@ def respond(
         _show(tally, out)
 
 
-def _courses(table: Path | None, sdtm: Path | None, tally: Tally) -> Iterable[Course]:
+#: The courses, and where their responses are recorded, if anywhere.
+Source = tuple[Iterable[Course], Callable[[Sequence[ResponseRow]], int] | None]
+
+
+@contextmanager
+def _courses(table: Path | None, sdtm: Path | None, tally: Tally) -> Iterator[Source]:
     if sdtm is not None:
         from livervol.io.sdtm import read_sdtm_courses
 
-        return read_sdtm_courses(sdtm)
+        yield read_sdtm_courses(sdtm), None
+        return
+    assert table is not None
+    if table.is_dir():
+        table = table / "study.sqlite"
+    if table.suffix == ".sqlite":
+        from livervol.ledger import courses, open_ledger
+
+        with open_ledger(table, create=False) as ledger:
+            yield courses(ledger), ledger.record_responses
+        return
     from livervol.io.response_tables import read_response_table
 
-    assert table is not None
     read = read_response_table(table)
     tally.warnings += read.warnings
-    return read
+    yield read, None
 
 
 def _kept(rows: Iterable[ResponseRow], into: list[ResponseRow]) -> Iterator[ResponseRow]:

@@ -106,7 +106,10 @@ def repair(damaged: str | Path, out: str | Path) -> RepairReport:
         raise LivervolError(refusal("ledger not found", expected="a file", got="nothing", where=damaged.name))
     report = RepairReport()
     open_ledger(out).close()
-    with closing(sqlite3.connect(damaged)) as old, closing(sqlite3.connect(out, isolation_level=None)) as new:
+    with (
+        closing(sqlite3.connect(f"{damaged.resolve().as_uri()}?mode=ro", uri=True)) as old,
+        closing(sqlite3.connect(out, isolation_level=None)) as new,
+    ):
         new.execute("PRAGMA foreign_keys = ON")
         new.execute("BEGIN")
         for table in TABLES:

@@ -134,8 +134,9 @@ def migrate(connection: sqlite3.Connection, *, program: str, now: str) -> int:
             for statement in _statements(MIGRATIONS[number]):
                 connection.execute(statement)
             connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number + 1, program, now))
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        if had < len(MIGRATIONS):  # a sound file of today is not written to
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
