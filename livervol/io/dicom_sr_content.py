@@ -16,13 +16,17 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SrNumber:
-    """One measurement: coded name, value, UCUM unit, and the two ends of its line (LPS mm) where it is a length."""
+    """One measurement: coded name, value, UCUM unit, and the two ends of its line (LPS mm) where it is a length.
+
+    ``derivation`` tells a mean from a maximum where names are alike.
+    """
 
     name: Code
     value: float
     unit: str
     line_lps_mm: tuple[Point, Point] | None = None
     method: Code | None = None
+    derivation: Code | None = None
 
 
 @dataclass(frozen=True)

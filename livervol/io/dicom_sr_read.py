@@ -30,6 +30,7 @@ _FINDING = "121071"
 _SITES = ("363698007", "G-C0E3")
 _METHODS = ("370129005", "G-C036")
 _REFERENCED_SEGMENT = "121191"
+_DERIVATION = "121401"
 _TIME_POINT = "C2348792"
 #: Numbers that place the group in the course: time point order, offset from an event.
 _CONTEXT_NUMBERS = ("126073", "128740")
@@ -142,20 +143,15 @@ def _number(item: Dataset, name: Code) -> SrNumber | None:
     if not math.isfinite(value):
         return None
     unit = code_in(measured, "MeasurementUnitsCodeSequence").value
-    line, method = None, None
+    line = method = derivation = None
     for child in _children(item):
         if text(child, "ValueType") == "SCOORD3D" and text(child, "GraphicType") == "POLYLINE":
             line = _ends([float(v) for v in child.GraphicData])
         elif _name(child).value in _METHODS:
             method = code_in(child, "ConceptCodeSequence")
-        elif text(child, "ValueType") == "CODE" and _name(child).value in ("121401", "363698007") and not method:
-            # a derivation (mean, standard deviation) belongs to the number's name
-            name = _derived(name, code_in(child, "ConceptCodeSequence")) if _name(child).value == "121401" else name
-    return SrNumber(name, value, unit, line, method)
-
-
-def _derived(name: Code, derivation: Code) -> Code:
-    return Code(name.value, name.scheme, f"{name.meaning}, {derivation.meaning}")
+        elif _name(child).value == _DERIVATION:
+            derivation = code_in(child, "ConceptCodeSequence")
+    return SrNumber(name, value, unit, line, method, derivation)
 
 
 def _ends(values: Sequence[float]) -> tuple[Point, Point] | None:
