@@ -37,7 +37,7 @@ __all__ = [
 SEG_KINDS = ("BINARY", "LABELMAP")
 
 #: highdicom holds one byte a voxel and segment while it writes.
-_MAX_BYTES = 4 << 30
+_MAX_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
