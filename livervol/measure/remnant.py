@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livervol.errors import CriteriaError, refusal
-from livervol.kernels.distance import distance_to
-from livervol.kernels.tally import label_boxes, label_counts, label_moments, overlap_counts
+from livervol.kernels.gaps import LabelRuns, label_runs, least_gaps
+from livervol.kernels.tally import label_boxes, label_counts, overlap_counts
 from livervol.measure.planes import surround
 from livervol.measure.resection import PROTOCOLS, Operation, RemnantProtocol, operation
 from livervol.measure.standard_volume import PatientSize, StandardVolume, standard_volumes
@@ -20,7 +20,17 @@ from livervol.measure.volume import Box
 from livervol.records import Interval, Measurement
 from livervol.scan import Segmentation
 
-__all__ = ["Remnant", "RemnantSettings", "SegmentSpread", "find_remnants", "measure_remnants", "remnant_measurements"]
+__all__ = [
+    "Counted",
+    "Remnant",
+    "RemnantSettings",
+    "SegmentSpread",
+    "find_remnants",
+    "lesion_gaps",
+    "measure_remnants",
+    "remnant_measurements",
+    "remnants_of",
+]
 
 #: Closer to the threshold than this, a second reading is due (inter-observer difference of FLR 2-3 points).
 BORDERLINE_POINTS = 3.0
@@ -106,14 +116,42 @@ class Remnant:
 
 
 @dataclass(eq=False)
-class _Counted:
-    """Voxels per segment and lesion, and the gap in mm from each lesion to each segment's tissue."""
+class Counted:
+    """What remnants are made of.
+
+    ``values``  segment values that have liver voxels.
+    ``joint``   voxels of the liver by segment value (row, 0 for none) and lesion number (column, 0 for none).
+    ``gap_mm``  by lesion in the liver, the gap from its outer face to each segment's tissue (``lesion_gaps``).
+    """
 
     values: tuple[int, ...]
     joint: NDArray[np.int64]
-    liver_voxels: int
-    tumor_voxels: int
     gap_mm: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def liver_voxels(self) -> int:
+        """All liver voxels."""
+        return int(self.joint.sum())
+
+    @property
+    def tumor_voxels(self) -> int:
+        """Liver voxels that are lesion."""
+        return int(self.joint[:, 1:].sum())
+
+
+def lesion_gaps(
+    runs: LabelRuns, tumor: NDArray[np.bool_], start_zyx: Sequence[int], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Gap in mm from a lesion's outer face to the nearest voxel of each segment, by segment value; infinite if none.
+
+    ``runs`` of the segments in the liver; ``tumor`` the lesion's voxels in the liver, in a box that starts at
+    ``start_zyx`` of the runs' grid. Between voxel faces: 0 where they touch.
+    """
+    framed = surround(np.pad(tumor, 1))
+    body = label_runs(framed)
+    shift = np.array([start_zyx[0] - 1, start_zyx[1] - 1, start_zyx[2] - 1, start_zyx[2] - 1], np.int32)
+    size = int(runs.value.max(initial=0)) + 1
+    return least_gaps(runs, LabelRuns(body.place + shift, body.value), spacing_mm, size)
 
 
 def _liver_box(liver: Segmentation) -> Box:
@@ -124,24 +162,30 @@ def _liver_box(liver: Segmentation) -> Box:
     return (slice(z0, z1), slice(y0, y1), slice(x0, x1))
 
 
-def _count(liver: Segmentation, segments: Segmentation, lesions: Segmentation | None) -> _Counted:
+def _count(liver: Segmentation, segments: Segmentation, lesions: Segmentation | None) -> Counted:
     segments.require_grid(liver.grid)
     box = _liver_box(liver)
     inside = liver.labels[box] != 0
     parts = np.where(inside, segments.labels[box], 0)
-    present = tuple(int(v) for v in np.flatnonzero(label_counts(parts)) if v)
+    counts = label_counts(parts)
+    present = tuple(int(v) for v in np.flatnonzero(counts) if v)
     if lesions is None:
-        counts = label_counts(parts)[:, None]
-        return _Counted(present, counts, int(inside.sum()), 0)
+        joint = counts[:, None].copy()
+        joint[0, 0] = int(inside.sum()) - int(counts[1:].sum())
+        return Counted(present, joint)
     lesions.require_grid(liver.grid)
     tumor = np.where(inside, lesions.labels[box], 0)
     joint = overlap_counts(parts, tumor)
+    # liver without a segment and without a lesion, not the box around the liver
+    joint[0, 0] = int(inside.sum()) - (int(joint.sum()) - int(joint[0, 0]))
+    runs, boxes = label_runs(parts), label_boxes(tumor)
     gaps = {}
     for number in np.flatnonzero(joint.sum(axis=0)):
         if number:
-            away = distance_to(surround(tumor == number), liver.grid.spacing_mm)
-            gaps[int(number)] = label_moments(parts, away).least
-    return _Counted(present, joint, int(inside.sum()), int(np.count_nonzero(tumor)), gaps)
+            (z0, z1), (y0, y1), (x0, x1) = boxes[number].tolist()
+            own = tumor[z0:z1, y0:y1, x0:x1] == number
+            gaps[int(number)] = lesion_gaps(runs, own, (z0, y0, x0), liver.grid.spacing_mm)
+    return Counted(present, joint, gaps)
 
 
 def find_remnants(
@@ -159,11 +203,18 @@ def find_remnants(
     ``GridError`` for masks on different grids, ``CriteriaError`` for unknown operations and an empty liver.
     """
     counted = _count(liver, segments, lesions)
+    return remnants_of(counted, operations, liver.grid.voxel_ml, spread)
+
+
+def remnants_of(
+    counted: Counted, operations: Sequence[Operation | str], voxel_ml: float, spread: SegmentSpread | None = None
+) -> tuple[Remnant, ...]:
+    """The remnant of each operation from what was counted, as ``find_remnants`` gives it."""
     chosen = [operation(op) if isinstance(op, str) else op for op in operations]
-    return tuple(_remnant(op, counted, liver.grid.voxel_ml, spread) for op in chosen)
+    return tuple(_remnant(op, counted, voxel_ml, spread) for op in chosen)
 
 
-def _remnant(op: Operation, counted: _Counted, voxel_ml: float, spread: SegmentSpread | None) -> Remnant:
+def _remnant(op: Operation, counted: Counted, voxel_ml: float, spread: SegmentSpread | None) -> Remnant:
     removed = op.removed_values(counted.values)
     kept = [v for v in counted.values if v not in removed]
     gone = [v for v in counted.values if v in removed]

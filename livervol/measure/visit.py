@@ -13,7 +13,7 @@ from livervol.kernels.components import component_stats
 from livervol.kernels.tally import label_counts
 from livervol.measure.diameter import Rules
 from livervol.measure.lesions import measure_lesions
-from livervol.measure.volume import COUNTED, label_places, volume_ml
+from livervol.measure.volume import COUNTED, Box, label_places, volume_ml
 from livervol.records import Lesion, Measurement
 from livervol.scan import Segmentation
 
@@ -160,26 +160,34 @@ def _tumor_in_liver(parts: VisitParts, warnings: list[str]) -> tuple[float, floa
     return inside_all * voxel_ml, outside_all * voxel_ml
 
 
-def liver_warnings(liver: NDArray[Any], voxel_ml: float, total_ml: float) -> list[str]:
-    """Sentences about an implausible liver mask: volume, cut-off ends and sides, separate pieces."""
+def liver_warnings(liver: NDArray[Any], voxel_ml: float, total_ml: float, box: Box | None = None) -> list[str]:
+    """Sentences about an implausible liver mask: volume, cut-off ends and sides, separate pieces.
+
+    ``box``, where it is known, holds every liver voxel.
+    """
     warnings = []
     low, high = PLAUSIBLE_LIVER_ML
     if not low <= total_ml <= high:
         warnings.append(f"liver volume is implausible: {total_ml:.0f} ml, usually {low:.0f} to {high:.0f} ml")
     if total_ml == 0:
         return warnings
-    ends = [name for name, plane in (("first", 0), ("last", -1)) if liver[plane].any()]
+    ends = [name for name, end in (("first", 0), ("last", -1)) if _reaches(liver, 0, end, box)]
     if ends:
         warnings.append(f"liver touches the {' and '.join(ends)} slice: it may be cut off and its volume too small")
-    sides = (liver[:, 0], liver[:, -1], liver[:, :, 0], liver[:, :, -1])
-    if any(side.any() for side in sides):
+    if any(_reaches(liver, axis, end, box) for axis in (1, 2) for end in (0, -1)):
         warnings.append("liver touches the side of the image: it may be cut off and its volume too small")
-    voxels = component_stats(liver, 26).voxels
+    voxels = component_stats(liver if box is None else liver[box] != 0, 26).voxels
     large = np.sort(voxels[voxels >= PIECE_SHARE * voxels.sum()])[::-1]
     if len(large) > 1:
         sizes = ", ".join(f"{int(n) * voxel_ml:.0f}" for n in large)
         warnings.append(f"liver is in {len(large)} separate pieces: {sizes} ml")
     return warnings
+
+
+def _reaches(liver: NDArray[Any], axis: int, end: int, box: Box | None) -> bool:
+    if box is not None and (box[axis].start > 0 if end == 0 else box[axis].stop < liver.shape[axis]):
+        return False
+    return bool(liver[tuple(end if k == axis else slice(None) for k in range(3))].any())
 
 
 def _segments(parts: VisitParts, warnings: list[str]) -> list[Measurement]:

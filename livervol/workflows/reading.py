@@ -274,13 +274,16 @@ class Reading:
         return step
 
     def _do(self, step: Step) -> None:
-        self.state.apply(step)
+        self._live.leave(step)
+        try:
+            self.state.apply(step)
+        except LivervolError:
+            self._live.stay(step)
+            raise
         for setting in step.settings:
             if setting.key.startswith("mask.") and setting.after is None:
                 self.state.masks.pop(setting.key.removeprefix("mask."))
-        for change in step.changes:
-            if change.mask in self.state.masks:
-                self._live.touch(change)
+        self._live.enter(step)
         if any(s.key.startswith("mask.") for s in step.settings):
             self._live.touch_all()
 

@@ -1,30 +1,30 @@
 """Numbers that follow the reader's strokes: only what a stroke touched is measured again.
 
-``LiveMeasurements`` holds counts, boxes and lesions already measured; ``touch`` takes in a change after it was applied,
-``measured`` gives what ``measure_visit`` and ``measure_remnants`` would give on the whole masks, bit for bit, because
-the same functions put the same parts together.
+``LiveMeasurements`` holds counts, boxes and lesions already measured; ``leave`` and ``enter`` take in a step before and
+after it is applied, ``measured`` gives what ``measure_visit`` and ``measure_remnants`` would give on the whole masks,
+bit for bit, because the same functions put the same parts together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from livervol.edit.change import Change
+from livervol.edit.change import Change, Step
 from livervol.grid import Grid
 from livervol.kernels.tally import label_boxes, label_counts
 from livervol.measure.diameter import Rules
 from livervol.measure.lesions import lesion_body, measure_lesion
-from livervol.measure.remnant import RemnantSettings, measure_remnants
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements, VisitParts, liver_warnings, summed
 from livervol.measure.volume import Box
-from livervol.records import Lesion
-from livervol.scan import Segmentation
+from livervol.records import Lesion, Measurement
+from livervol.workflows.reading_remnants import LiveRemnants
 
 __all__ = ["GIVEN", "LiveMeasurements"]
 
@@ -32,6 +32,9 @@ __all__ = ["GIVEN", "LiveMeasurements"]
 GIVEN = "given"
 
 Labels = NDArray[Any]
+
+#: Masks that the remnant's numbers are counted from.
+_COUNTED = ("liver", "segments", "lesions")
 
 
 class LiveMeasurements:
@@ -49,6 +52,8 @@ class LiveMeasurements:
         self._dirty: set[int] = set()
         self._uncounted: set[int] = set()
         self._liver_warnings: tuple[str, ...] | None = None
+        self._liver_box = _box_around(masks["liver"])
+        self._remnants: LiveRemnants | None = None
         self._count_all()
 
     def _count_all(self) -> None:
@@ -72,8 +77,32 @@ class LiveMeasurements:
         """The tight box of a lesion; None when it has no voxel."""
         return self._boxes.get(number)
 
-    def touch(self, change: Change) -> None:
-        """Take in a change that has just been applied."""
+    def leave(self, step: Step) -> None:
+        """Get ready for a step that is about to be applied."""
+        if self._remnants is not None:
+            for box in _apart([c.box for c in step.changes if c.mask in _COUNTED]):
+                self._remnants.leave(box)
+
+    def enter(self, step: Step) -> None:
+        """Take in a step that has just been applied."""
+        for change in step.changes:
+            if change.mask in self.masks:
+                self._touch(change)
+        if self._remnants is None:
+            return
+        changes = [c for c in step.changes if c.mask in _COUNTED]
+        parts = any(c.mask != "lesions" for c in changes)
+        lesions = {n for c in changes if c.mask == "lesions" for n in c.values}
+        for box in _apart([c.box for c in changes]):
+            self._remnants.enter(box, parts=parts, lesions=sorted(lesions))
+
+    def stay(self, step: Step) -> None:
+        """Take back ``leave`` for a step that was refused."""
+        if self._remnants is not None:
+            for box in _apart([c.box for c in step.changes if c.mask in _COUNTED]):
+                self._remnants.enter(box, parts=False)
+
+    def _touch(self, change: Change) -> None:
         box = change.box
         if box is None:
             return
@@ -81,6 +110,7 @@ class LiveMeasurements:
             was, now = change.before != 0, change.after != 0
             self._liver_voxels += int(change.lengths[now & ~was].sum()) - int(change.lengths[was & ~now].sum())
             self._liver_warnings = None
+            self._liver_box = _joined(self._liver_box, box)
             self._uncounted |= {n for n, own in self._boxes.items() if _meet(own, box)}
         elif change.mask == "segments":
             for values, sign in ((change.before, -1), (change.after, 1)):
@@ -117,7 +147,7 @@ class LiveMeasurements:
         lesions = tuple(self._lesions[n] for n in sorted(self._boxes))
         total_ml = self._liver_voxels * self.grid.voxel_ml
         if self._liver_warnings is None:
-            found = liver_warnings(self.masks["liver"], self.grid.voxel_ml, total_ml)
+            found = liver_warnings(self.masks["liver"], self.grid.voxel_ml, total_ml, self._liver_box)
             self._liver_warnings = tuple(found)
         segments = None
         if "segments" in self.masks:
@@ -134,7 +164,7 @@ class LiveMeasurements:
         )
         measured = summed(parts)
         if resections and "segments" in self.masks and self._liver_voxels:
-            measured = replace(measured, measurements=(*measured.measurements, *self._remnants(resections)))
+            measured = replace(measured, measurements=(*measured.measurements, *self._remnant_rows(resections)))
         problems = tuple(
             f"lesion {n}: {count} viable voxels lie outside it" for n, count in sorted(self._stray.items()) if count
         )
@@ -166,19 +196,26 @@ class LiveMeasurements:
         body = lesion_body(own, self.grid, box)
         self._lesions[number] = measure_lesion(number, body, (viable, None), segments, self.rules)
 
-    def _remnants(self, resections: Sequence[str]) -> Sequence[Any]:
-        def whole(name: str) -> Segmentation:
-            labels = self.masks[name]
-            return Segmentation(labels, self.grid, {v: str(v) for v in range(1, int(labels.max(initial=0)) + 1)}, GIVEN)
-
-        lesions = whole("lesions")
-        return measure_remnants(
-            whole("liver"), whole("segments"), lesions, resections, self.patient, RemnantSettings(spread=None)
-        )
+    def _remnant_rows(self, resections: Sequence[str]) -> Sequence[Measurement]:
+        if self._remnants is None:
+            self._remnants = LiveRemnants(self.masks, self.grid)
+        return self._remnants.measurements(resections, self._boxes, self._liver_box, self.patient)
 
 
 def _meet(a: Box, b: Box) -> bool:
     return all(p.start < q.stop and q.start < p.stop for p, q in zip(a, b, strict=True))
+
+
+def _apart(boxes: Sequence[Box | None]) -> list[Box]:
+    """One box around all of them, so that no voxel is counted twice."""
+    known = [b for b in boxes if b is not None]
+    return [reduce(_joined, known)] if known else []
+
+
+def _box_around(mask: Labels) -> Box:
+    boxes = label_boxes((mask != 0).view(np.uint8))
+    z, y, x = (slice(int(a), int(b)) for a, b in (boxes[1].tolist() if len(boxes) > 1 else [(0, 0)] * 3))
+    return (z, y, x)
 
 
 def _joined(a: Box, b: Box) -> Box:

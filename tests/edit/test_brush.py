@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import oblique_grid
 
+from conftest import oblique_grid
 from livervol.edit.brush import Brush, Canvas, alike_limits, erase, paint, stroke_region
 from livervol.errors import LivervolError
 
@@ -53,7 +53,7 @@ def test_strokes_cover_what_lies_within_the_radius(points, radius, axis):
 
 
 def test_a_stroke_outside_the_mask_covers_nothing():
-    box, region = stroke_region(SHAPE, SPACING, [(50, 50, 50)], Brush(3.0, None))
+    _, region = stroke_region(SHAPE, SPACING, [(50, 50, 50)], Brush(3.0, None))
     assert region.size == 0
     canvas = Canvas("liver", np.zeros(SHAPE, np.uint16), SPACING)
     assert paint(canvas, [(50, 50, 50)], Brush(3.0, None), 1).voxels == 0

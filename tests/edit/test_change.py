@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,10 +80,9 @@ def test_damaged_bytes_are_refused_or_still_a_change(data):
     at = data.draw(st.integers(0, len(encoded) - 1))
     flipped = bytearray(encoded)
     flipped[at] ^= 1 << data.draw(st.integers(0, 7))
-    try:
+    # a flip inside the words of the head makes other words; nothing but a refusal may be raised
+    with contextlib.suppress(LivervolError):
         Change.decode(bytes(flipped))
-    except LivervolError as error:
-        assert "change cannot be read" in str(error)
     with pytest.raises(LivervolError, match="change cannot be read"):
         Change.decode(encoded[:at])
 

@@ -65,7 +65,7 @@ def test_an_untouched_curve_changes_nothing_and_a_dragged_one_only_near_the_drag
     assert contour_change(canvas, old, old).voxels == 0
     handle = int(np.argmax(old.curves[0].handles[:, 1]))
     place = old.curves[0].handles[handle]
-    new = old.handle_moved(0, handle, place + [0, 6])
+    new = old.handle_moved(0, handle, place + np.array([0, 6]))
     change = contour_change(canvas, old, new)
     labels = canvas.labels.copy()
     change.apply(labels)
