@@ -61,7 +61,7 @@ def run_visit(
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs)
-        work = Work(masks=(given or GivenMasks()).read())
+        work = Work(masks=(given or GivenMasks()).read(visit.scans))
         progress("recognising phases")
         _recognise(work, visit)
         progress("finding the liver")
@@ -94,11 +94,12 @@ def measure_masks(
     _check_resections(settings)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
-        work = Work(masks=given.read())
+        visit = read_visit(inputs) if inputs else None
+        work = Work(masks=given.read(visit.scans if visit else ()))
         if "liver" not in work.masks:
             raise ScanError(refusal("liver mask missing", expected="--liver PATH", got="none", do="Give a liver mask."))
-        if inputs:
-            _recognise(work, read_visit(inputs))
+        if visit:
+            _recognise(work, visit)
             _align(work)
         else:
             work.grid = work.masks["liver"].grid

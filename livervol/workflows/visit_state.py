@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,15 @@ class GivenMasks:
     segments: Path | None = None
     vessels: Path | None = None
 
-    def read(self) -> dict[str, Segmentation]:
-        """The given masks by name."""
+    def read(self, scans: Sequence[Scan] = ()) -> dict[str, Segmentation]:
+        """The given masks by name; DICOM objects are put on the grid of the one of ``scans`` they lie on."""
         paths = {name: getattr(self, name) for name in MASK_NAMES}
-        return {name: read_labels(path, made_by="given") for name, path in paths.items() if path is not None}
+        grids = [scan.grid for scan in scans]
+        return {
+            name: read_labels(path, made_by="given", structure=name, grids=grids)
+            for name, path in paths.items()
+            if path is not None
+        }
 
 
 @dataclass(frozen=True)
