@@ -13,6 +13,7 @@ from livervol.segment.phase_organs import sample_organs
 from livervol.segment.phase_rules import (
     OrganSamples,
     arterial_timing,
+    is_between,
     phase_from_delay,
     phase_from_description,
     phase_from_ratios,
@@ -26,6 +27,8 @@ STATED = ("arterial",)
 
 #: Within one study: how far the aorta must fall between the arterial and the next series for its order to count.
 ORDER_FALL = 1.15
+#: A scan between two phases, alone and without a header that tells, is no arterial phase to judge viability in.
+EARLY_PORTAL = "between late arterial and portal venous, taken as early portal venous"
 _ARTERIAL = (Phase.EARLY_ARTERIAL, Phase.LATE_ARTERIAL)
 
 
@@ -50,6 +53,8 @@ class PhaseReport:
 class _Judged:
     phase: Phase
     reason: str
+    from_header: bool = False
+    doubt: str = ""
 
 
 def recognise_phases(
@@ -63,7 +68,9 @@ def recognise_phases(
     CT is judged by medians in HU of aorta, portal and hepatic veins, liver, spleen and kidneys; the liver of the
     study's own native series, where there is one, replaces the assumed native value. What one scan alone leaves open
     is settled by the study's order (the arterial series has the brightest aorta, the portal-venous one the brightest
-    liver), then by header times, then by the series description. T1 MR needs a native series of the same study.
+    liver), then by header times, then by the series description; a header that disagrees, or that alone told, is in the
+    warnings. A scan between late arterial and portal venous that nothing else settles is taken as portal venous, with a
+    warning. T1 MR needs a native series of the same study.
     A scan whose phase is already set keeps it. ``livers`` maps a scan's place to its liver mask; ``stated`` maps a
     place to ``"arterial"``: arterial by the caller's word, early or late to be judged.
     Raises ``ScanError`` for an unknown word, ``GridError`` when a mask is not on its scan's grid.
@@ -83,6 +90,8 @@ def recognise_phases(
     for i in open_ct:
         if judged[i].phase is Phase.UNKNOWN and i not in stated:
             judged[i] = _from_header(scans[i], judged[i])
+        if judged[i].phase is Phase.UNKNOWN and i not in stated and is_between(samples[i], native_hu):
+            judged[i] = _Judged(Phase.PORTAL_VENOUS, f"{EARLY_PORTAL}; {judged[i].reason}", doubt=EARLY_PORTAL)
     return PhaseReport(
         tuple(scan.with_phase(j.phase) for scan, j in zip(scans, judged, strict=True)),
         tuple(j.reason for j in judged),
@@ -202,7 +211,7 @@ def _from_header(scan: Scan, before: _Judged) -> _Judged:
     for find in (phase_from_delay, phase_from_description):
         phase, why = find(scan.source.hints)
         if phase is not Phase.UNKNOWN:
-            return _Judged(phase, f"{why}; the image alone did not tell: {before.reason}")
+            return _Judged(phase, f"{why}; the image alone did not tell: {before.reason}", from_header=True)
     return before
 
 
@@ -218,6 +227,9 @@ def _warnings(
             found.append(f"{where}: given as native, but the aorta measures {sample.aorta:.0f} HU")
         elif i in stated and "taken as late arterial" in j.reason:
             found.append(f"{where}: {j.reason}")
+        if j.doubt:
+            found.append(f"{where}: {j.doubt}; give it as arterial=PATH if it was taken as the arterial series")
+        found += [f"{where}: {doubt}" for doubt in _header_doubts(scan, j)]
     arterial = [i for i, j in enumerate(judged) if j.phase in _ARTERIAL]
     portal = [i for i, j in enumerate(judged) if j.phase is Phase.PORTAL_VENOUS]
     for a in arterial:
@@ -225,6 +237,22 @@ def _warnings(
             if _known_order(scans[a], scans[p]) and _is_later(scans[a], scans[p]):
                 found.append(f"scan {a + 1} looks arterial but was taken after scan {p + 1}, which looks portal venous")
     return found
+
+
+def _header_doubts(scan: Scan, judged: _Judged) -> list[str]:
+    """What the header says against the phase, and that nothing but the header told it."""
+    if judged.phase is Phase.UNKNOWN or scan.modality != "CT":
+        return []
+    taken = judged.phase.value.replace("_", " ")
+    if judged.from_header:
+        return [f"taken as {taken} by the header alone: {judged.reason}"]
+    doubts = []
+    for find in (phase_from_delay, phase_from_description):
+        phase, why = find(scan.source.hints)
+        if phase not in (Phase.UNKNOWN, judged.phase):
+            said = phase.value.replace("_", " ")
+            doubts.append(f"taken as {taken} ({judged.reason}), but the header says {said}: {why}")
+    return doubts
 
 
 def _known_order(a: Scan, b: Scan) -> bool:

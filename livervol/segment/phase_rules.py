@@ -12,6 +12,7 @@ __all__ = [
     "OrganRatios",
     "OrganSamples",
     "arterial_timing",
+    "is_between",
     "phase_from_delay",
     "phase_from_description",
     "phase_from_ratios",
@@ -116,6 +117,19 @@ def arterial_timing(s: OrganSamples, native_liver_hu: float | None = None) -> tu
     return Phase.UNKNOWN, "neither portal vein, spleen nor kidney could be judged"
 
 
+def is_between(s: OrganSamples, native_liver_hu: float | None = None) -> bool:
+    """Whether one CT scan lies between late arterial and portal venous, where only its study or header can tell.
+
+    The aorta still stands 40 HU above a filled portal vein, as in the late arterial phase, but the liver, which gets
+    three quarters of its blood from that vein, has already risen as in the portal-venous phase.
+    """
+    if not (s.aorta - s.portal >= LATE_GAP_HU and s.portal >= LATE_PORTAL_MIN_HU):
+        return False
+    if native_liver_hu is not None:
+        return s.liver - native_liver_hu >= PORTAL_LIVER_RISE_HU
+    return s.liver - NATIVE_LIVER_HU >= PORTAL_ASSUMED_RISE_HU
+
+
 def phase_from_samples(s: OrganSamples, native_liver_hu: float | None = None) -> tuple[Phase, str]:
     """Contrast phase of one CT scan from its organ medians (HU), with the reason; unknown when no rule fits.
 
@@ -132,6 +146,8 @@ def phase_from_samples(s: OrganSamples, native_liver_hu: float | None = None) ->
     early = s.spleen - NATIVE_SPLEEN_HU < EARLY_SPLEEN_RISE_HU and rise < EARLY_LIVER_RISE_HU
     if gap >= EARLY_GAP_HU and (early or (s.portal < EARLY_PORTAL_MAX_HU and rise < EARLY_LIVER_RISE_HU)):
         return Phase.EARLY_ARTERIAL, "aorta bright, portal vein and organs not yet filled"
+    if is_between(s, native_liver_hu):
+        return Phase.UNKNOWN, "aorta above portal vein as in late arterial, but the liver filled as in portal venous"
     if gap >= LATE_GAP_HU and s.portal >= LATE_PORTAL_MIN_HU:
         if s.hepatic_vein < s.liver + LATE_VEIN_MARGIN_HU:
             return Phase.LATE_ARTERIAL, "aorta above portal vein, portal vein filled, hepatic veins not"

@@ -66,6 +66,9 @@ def changed(samples, **values):
         (changed(LATE, hepatic_vein=89.0, cortex=90.0), Phase.LATE_ARTERIAL),
         (changed(LATE, hepatic_vein=91.0, cortex=90.0), Phase.UNKNOWN),
         (changed(LATE, hepatic_vein=91.0, cortex=141.0), Phase.LATE_ARTERIAL),
+        # a liver already filled (25 above the assumed native) under a bright aorta lies between the phases
+        (changed(LATE, liver=79.0), Phase.LATE_ARTERIAL),
+        (changed(LATE, liver=81.0), Phase.UNKNOWN),
         # delayed: aorta and portal vein within 25, urine from 150 on decides; without kidneys an aorta below 135
         (changed(DELAYED, urine=151.0), Phase.DELAYED),
         (changed(DELAYED, urine=149.0), Phase.PORTAL_VENOUS),
@@ -259,13 +262,50 @@ def test_order_in_the_study_settles_what_one_scan_leaves_open():
     assert [s.phase.value for s in report.scans] == ["late_arterial", "portal_venous", "delayed"]
 
 
+def test_a_scan_between_two_phases_is_settled_by_its_study():
+    between, _ = torso(200, 135, 100, 90, 100, 180, 90)
+    portal, _ = torso(150, 170, 150, 112, 120, 175, 150)
+    alone = recognise_phases([between])
+    assert alone.scans[0].phase is Phase.PORTAL_VENOUS
+    assert alone.warnings[0].startswith("scan 1: between late arterial and portal venous, taken as early portal venous")
+    assert "arterial=PATH" in alone.warnings[0]
+    assert "aorta above portal vein as in late arterial" in alone.reasons[0]
+    assert [s.phase.value for s in recognise_phases([between, portal]).scans] == ["late_arterial", "portal_venous"]
+    named, _ = torso(200, 135, 100, 90, 100, 180, 90, hints={"series_description": "late arterial"})
+    assert recognise_phases([named]).scans[0].phase is Phase.LATE_ARTERIAL
+    assert recognise_phases([between], stated={0: "arterial"}).scans[0].phase is Phase.LATE_ARTERIAL
+
+
 def test_header_counts_only_after_the_image():
     odd, _ = torso(230, 150, 140, 75, 120, 130, 120, hints={"series_description": "delayed"})
     report = recognise_phases([odd])
     assert report.scans[0].phase is Phase.DELAYED
     assert "series description" in report.reasons[0]
+    assert report.warnings[0].startswith(
+        "scan 1: taken as delayed by the header alone: named in the series description"
+    )
     portal, _ = torso(150, 170, 150, 112, 120, 175, 150, hints={"series_description": "delayed"})
     assert recognise_phases([portal]).scans[0].phase is Phase.PORTAL_VENOUS
+
+
+def test_a_header_that_disagrees_is_shown():
+    values = (150, 170, 150, 112, 120, 175, 150)
+
+    def warnings(given=Phase.UNKNOWN, **hints):
+        scan, _ = torso(*values, hints=hints)
+        return recognise_phases([scan.with_phase(given)]).warnings
+
+    assert warnings(series_description="PORTAL VENOUS") == ()
+    assert warnings(series_description="3 PHASE LIVER (AP)") == ()
+    (said,) = warnings(series_description="delayed")
+    assert said.startswith("scan 1: taken as portal venous (portal vein as bright as the aorta")
+    assert said.endswith("but the header says delayed: named in the series description")
+    times = {"contrast_start_time": "100000", "acquisition_time": "100025"}
+    (said,) = warnings(**times)
+    assert said.endswith("but the header says early arterial: 25 s after the start of injection by the header")
+    assert len(warnings(series_description="delayed", **times)) == 2
+    (said,) = warnings(Phase.PORTAL_VENOUS, series_description="late arterial")
+    assert said.startswith("scan 1: taken as portal venous (given), but the header says late arterial")
 
 
 def test_an_arterial_scan_taken_after_the_portal_one_is_reported():
