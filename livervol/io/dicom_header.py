@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from livervol.errors import ScanError, refusal
+from livervol.io.dicom_deflated import DEFLATED, refuse_deflated_bomb
 from livervol.io.dicom_kind import DIRECTORY_CLASS, first_group, integer, kind_of, number, numbers, text
 from livervol.io.dicom_mr import mr_sequence
 
@@ -39,8 +40,6 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 #: The header values this reader looks at; nothing else is parsed.
 # fmt: off
@@ -141,9 +140,10 @@ def _damaged(path: Path, got: str) -> ScanError:
 def _parse(path: Path) -> Dataset | None:
     if path.stat().st_size == 0:
         return None
+    refuse_deflated_bomb(path)
     try:
         header = dcmread(path, defer_size=_DEFER_BYTES, specific_tags=_TAGS)
-        if header.file_meta.get("TransferSyntaxUID") == _DEFLATED:
+        if header.file_meta.get("TransferSyntaxUID") == DEFLATED:
             # offsets into the inflated stream mean nothing in the file
             header = dcmread(path, specific_tags=_TAGS)
     except InvalidDicomError:
@@ -204,7 +204,7 @@ def _image_file(header: Dataset, path: Path, kind: str, modality: str) -> DicomF
     if "PixelData" in header:
         element: Any = header.get_item("PixelData", keep_deferred=True)
         pixel_bytes = element.length
-        if element.length != _UNDEFINED and syntax != _DEFLATED:
+        if element.length != _UNDEFINED and syntax != DEFLATED:
             pixel_at = element.value_tell
     return DicomFile(
         path=path,

@@ -11,12 +11,12 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from livervol.errors import ScanError, refusal
+from livervol.io.dicom_deflated import DEFLATED, refuse_deflated_bomb
 from livervol.io.dicom_header import DAMAGE
 
 __all__ = ["is_dicom", "whole_header"]
 
 _UNDEFINED = 0xFFFFFFFF
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 #: Values longer than this stay on the disk.
 _DEFER_BYTES = 1 << 12
@@ -36,9 +36,12 @@ def whole_header(path: Path) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parser's words may quote the header
+            refuse_deflated_bomb(path)
             header = dcmread(path, defer_size=_DEFER_BYTES)
             trouble = _trouble(header, path)
             str(header.get("PatientID")), str(header.get("StudyInstanceUID")), str(header.get("SeriesInstanceUID"))
+    except ScanError:
+        raise
     except (*DAMAGE, OSError) as error:
         trouble = f"damaged data ({type(error).__name__})"
     if trouble:
@@ -61,7 +64,7 @@ def _trouble(header: Dataset, path: Path) -> str:
     last: Any = header.get_item(max(header.keys()), keep_deferred=True)
     if isinstance(last, RawDataElement) and last.length != _UNDEFINED:
         held = path.stat().st_size - last.value_tell if last.value is None else len(last.value)
-        if held < last.length and header.file_meta.get("TransferSyntaxUID") != _DEFLATED:
+        if held < last.length and header.file_meta.get("TransferSyntaxUID") != DEFLATED:
             return "one that ends too early"
     if not (header.get("SOPInstanceUID") and header.get("SOPClassUID")):
         return "one without class and instance UID"
