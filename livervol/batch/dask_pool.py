@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from livervol.batch.task import Outcome, VisitTask, perform, program_of
@@ -46,6 +47,7 @@ class DaskPool:
                         where=address, do="Check the address, and that the scheduler runs.")
             ) from error  # fmt: skip
         self._futures: dict[Any, int] = {}
+        self._ended: SimpleQueue[Any] = SimpleQueue()
         self._submitted = 0
         self._check_workers()
 
@@ -71,25 +73,26 @@ class DaskPool:
         name = f"livervol-visit-{ticket}-{self._submitted}"
         future = self._client.submit(perform, task, key=name, pure=False, retries=0)
         self._futures[future] = ticket
+        future.add_done_callback(self._ended.put)
 
     def collect(self, timeout_s: float) -> list[tuple[int, Outcome | None]]:
         """Outcomes that came in; None for a task the scheduler gave up."""
-        if not self._futures:
-            return []
+        ended: list[tuple[int, Outcome | None]] = []
         try:
-            self._dask.wait(list(self._futures), timeout=timeout_s, return_when="FIRST_COMPLETED")
-        except (TimeoutError, self._dask.TimeoutError):
-            return []
-        if self._client.status not in ("running", "connecting"):
+            future = self._ended.get(timeout=timeout_s)
+            while True:
+                ticket = self._futures.pop(future, None)
+                if ticket is not None:
+                    ended.append((ticket, future.result() if future.status == "finished" else None))
+                    future.release()
+                future = self._ended.get_nowait()
+        except Empty:
+            pass
+        if not ended and self._client.status not in ("running", "connecting"):
             raise LivervolError(
                 refusal("scheduler is gone", expected="a running dask scheduler", got=str(self._client.status),
                         do="Start it and run the batch again: what is done is kept.")
             )  # fmt: skip
-        ended: list[tuple[int, Outcome | None]] = []
-        for future in [f for f in self._futures if f.done()]:
-            ticket = self._futures.pop(future)
-            ended.append((ticket, future.result() if future.status == "finished" else None))
-            future.release()
         return ended
 
     def memory_mb(self) -> float:
@@ -99,7 +102,7 @@ class DaskPool:
 
     def close(self, *, now: bool = False) -> None:
         """Leave the scheduler as it was found; with ``now`` what has not begun is taken back."""
-        if now:
-            for future in self._futures:
-                future.cancel()
+        futures, self._futures = list(self._futures), {}
+        if now and futures and self._client.status == "running":
+            self._client.cancel(futures)
         self._client.close()

@@ -218,11 +218,13 @@ def perform(task: VisitTask) -> Outcome:
     """Run one visit, or find its result already there; every failure comes back as an outcome with its sentence."""
     started = time.monotonic()
     reset_peak()
+    if task.program != program_of():
+        got = f"{program_of()} on this worker"
+        do = "Install the same wheel where the workers run."
+        sentence = refusal("worker has another program", expected=task.program, got=got, where=task.row.place, do=do)
+        return Outcome(kind="lost", sentence=sentence)
     outcome = Outcome()
     with _Noted(task.row.place, (task.root, task.working, task.out)) as noted:
-        if task.program != program_of():
-            got = f"{program_of()} on this worker"
-            raise LivervolError(refusal("worker has another program", expected=task.program, got=got))
         files = visit_files(task.root, task.row)
         signature, _ = signature_of(files)
         digest = _inputs_sha256(files)
