@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from psygnal import Signal
+from livervol.errors import LivervolError
 
 __all__ = ["LatestOnly"]
 
@@ -15,16 +15,17 @@ __all__ = ["LatestOnly"]
 class LatestOnly:
     """Runs ``work`` in one thread; asking again while it runs makes it run once more, whatever came in between.
 
-    ``done`` carries the result of the newest request and the seconds since it was asked, ``failed`` the error. A result
-    that is already out of date is never sent. Signals are emitted in the worker's thread: connect with
-    ``thread="main"``.
+    ``done(result, seconds)`` gets the result of the newest request and the time since it was asked, ``failed(sentence)``
+    a refusal. A result that is already out of date is never sent. Both are called in the worker's thread.
     """
 
-    done = Signal(object, float)
-    failed = Signal(str)
-
-    def __init__(self, work: Callable[[], Any], refused: type[Exception]) -> None:
-        self._work, self._refused = work, refused
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any, float], Any],
+        failed: Callable[[str], Any],
+    ) -> None:
+        self._work, self._done, self._failed = work, done, failed
         self._wake = threading.Condition()
         self._asked = self._answered = 0
         self._asked_at = 0.0
@@ -62,7 +63,7 @@ class LatestOnly:
             result, error = None, ""
             try:
                 result = self._work()
-            except self._refused as refusal:
+            except LivervolError as refusal:
                 error = str(refusal)
             with self._wake:
                 stale = ticket != self._asked
@@ -70,6 +71,6 @@ class LatestOnly:
             if stale or self._closed:
                 continue
             if error:
-                self.failed.emit(error)
+                self._failed(error)
             else:
-                self.done.emit(result, time.perf_counter() - asked_at)
+                self._done(result, time.perf_counter() - asked_at)

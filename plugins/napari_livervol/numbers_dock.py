@@ -73,15 +73,15 @@ def response_words(numbers: Numbers, criterion: str) -> tuple[str, str]:
     return " · ".join(words), "; ".join(row.reasons)
 
 
-def lesion_words(row: LesionRow) -> list[str]:
-    """The cells of a lesion's line."""
+def lesion_words(row: LesionRow, *, decided: bool = False) -> list[str]:
+    """The cells of a lesion's line; a role that the reader has not ``decided`` stands in brackets."""
 
     def length(name: str, value: float | None) -> str:
         line = row.line(name)
         return _number(value) + ("*" if line is not None and line.by == "manual" else "")
 
     role = row.role.replace("_", "-")
-    if row.role and row.role == row.proposed_role:
+    if row.role and not decided:
         role = f"({role})"
     where = row.site.replace("_", " ") + (f", {row.site_segment}" if row.site_segment else "")
     return [
@@ -99,10 +99,18 @@ def lesion_words(row: LesionRow) -> list[str]:
 
 
 class NumbersDock(QWidget):
-    """``choose(number)`` is called with a clicked lesion; ``thumbnail(row)`` gives a small grey picture or None."""
+    """``choose(number)`` is called with a clicked lesion; ``thumbnail(row)`` gives a small grey picture or None;
+    ``decided(number)`` tells whether the reader gave it its role.
+    """
 
-    def __init__(self, choose: Callable[[int], Any], thumbnail: Callable[[LesionRow], Any]) -> None:
+    def __init__(
+        self,
+        choose: Callable[[int], Any],
+        thumbnail: Callable[[LesionRow], Any],
+        decided: Callable[[int], bool],
+    ) -> None:
         super().__init__()
+        self._decided = decided
         self.setObjectName("livervol_numbers")
         self._choose, self._thumbnail = choose, thumbnail
         self._numbers: Numbers | None = None
@@ -160,8 +168,7 @@ class NumbersDock(QWidget):
         self._numbers = numbers
         self.headline.setText(headline(numbers))
         self._show_response()
-        if numbers.table != self._rows:
-            self._fill(numbers.table)
+        self._fill(numbers.table)
         told = [*numbers.problems, *numbers.warnings]
         self.warnings.setText("⚠ " + " · ".join(told[:2]) + (f" (+{len(told) - 2})" if len(told) > 2 else ""))
         self.warnings.setToolTip("\n".join(told))
@@ -182,9 +189,7 @@ class NumbersDock(QWidget):
         self.table.setRowCount(len(rows))
         for line, row in enumerate(rows):
             old = before.get(row.number) if same_lines else None
-            if old == row:
-                continue
-            for column, text in enumerate(lesion_words(row)):
+            for column, text in enumerate(lesion_words(row, decided=self._decided(row.number))):
                 item = self.table.item(line, column)
                 if item is None:
                     item = QTableWidgetItem()

@@ -67,7 +67,7 @@ def _scans(folder: Path) -> list[LayerData]:
         phase = "" if scan.phase is Phase.UNKNOWN else f", {scan.phase.value.replace('_', ' ')}"
         data, options, kind = image_layer(scan, f"series {number}{phase}")
         # a DICOM segmentation refers to the series it was drawn on
-        options["metadata"]["livervol_dicom"] = (str(folder), scan.source.uids)
+        options["metadata"]["livervol_dicom"] = (str(folder), scan.source.uids, scan.source.sha256)
         layers.append((data, options, kind))
     return layers
 

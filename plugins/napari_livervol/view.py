@@ -8,21 +8,27 @@ from typing import Any
 
 from napari_livervol.reader import is_visit
 
-__all__ = ["open_window", "reading_panel", "view"]
+__all__ = ["new_window", "open_window", "reading_panel", "view"]
 
 
-def open_window(folder: Path, reader: str = "", scans: Sequence[Path] = ()) -> tuple[Any, Any]:
-    """A napari viewer with the reading panel on ``folder``; (viewer, ReadingWindow).
-
-    A visit's output folder is opened for reading when ``reader`` is given; anything else is shown as images.
-    """
+def new_window(title: str) -> tuple[Any, Any]:
+    """An empty napari viewer with the reading panel; (viewer, ReadingWindow)."""
     import napari
 
     from napari_livervol.window import ReadingWindow
 
-    viewer = napari.Viewer(title=f"livervol: {folder.name}")
+    viewer = napari.Viewer(title=title)
     window = ReadingWindow(viewer)
     _keep_when_closed(window)
+    return viewer, window
+
+
+def open_window(folder: Path, reader: str = "", scans: Sequence[Path] = ()) -> tuple[Any, Any]:
+    """A window with the reading panel on ``folder``; (viewer, ReadingWindow).
+
+    A visit's output folder is opened for reading when ``reader`` is given; anything else is shown as images.
+    """
+    viewer, window = new_window(f"livervol: {folder.name}")
     if is_visit(folder):
         window.load.folder.setText(str(folder))
         window.load.scans.setText(";".join(str(scan) for scan in scans))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from napari.components._viewer_mouse_bindings import dims_scroll
+from napari.components._viewer_mouse_bindings import dims_scroll, drag_to_zoom
 
 __all__ = ["reader_mouse", "step_slice"]
 
@@ -63,5 +63,8 @@ def reader_mouse(viewer: Any) -> None:
     viewer.scene.camera.mouse_zoom = False
     if dims_scroll in viewer.mouse_wheel_callbacks:
         viewer.mouse_wheel_callbacks.remove(dims_scroll)
+    if drag_to_zoom in viewer.mouse_drag_callbacks:
+        # Alt belongs to contour mode
+        viewer.mouse_drag_callbacks.remove(drag_to_zoom)
     viewer.mouse_wheel_callbacks.append(_on_wheel)
     viewer.mouse_drag_callbacks.append(_on_drag)

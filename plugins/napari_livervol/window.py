@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import QObject, QSettings, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QPushButton, QShortcut, QVBoxLayout, QWidget
 
-from livervol.errors import LivervolError
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import Numbers
 from livervol.workflows.visit import run_visit
@@ -53,6 +52,13 @@ def earlier_visits(folder: Path) -> tuple[Path, ...]:
     return tuple(folder.parent / name for name in names[: names.index(folder.name)])
 
 
+class Courier(QObject):
+    """Carries results from the worker's thread into the window's."""
+
+    done = Signal(object, float)
+    failed = Signal(str)
+
+
 class ReadingWindow:
     """The plugin on one napari viewer. ``open_visit`` starts a reading; ``close`` gives its journal free."""
 
@@ -62,7 +68,10 @@ class ReadingWindow:
         self.numbers_worker: LatestOnly | None = None
         self.seconds: list[float] = []
         self.memory = QSettings("livervol", "napari")
+        self.courier = Courier()
+        self.courier.done.connect(self._on_numbers)
         self.guide = Guide()
+        self.courier.failed.connect(self.guide.refuse)
         self.jobs = Jobs(self.guide)
         self.readout = Readout(viewer)
         reader_mouse(viewer)
@@ -71,7 +80,7 @@ class ReadingWindow:
         self.load = LoadPage(self.open_visit, self._make_visit, self._view_buttons())
         self.load.reader.setText(str(self.memory.value("reader", "")))
         self.guide.page("load").addWidget(self.load)
-        self.dock = NumbersDock(self.choose_lesion, self._thumbnail)
+        self.dock = NumbersDock(self.choose_lesion, self._thumbnail, self._decided)
         self._parts: list[QWidget] = []
         self._stoppers: list[Callable[[], Any]] = []
         window = viewer.window
@@ -147,9 +156,7 @@ class ReadingWindow:
         self.report = ReportPage(desk, self._show_lock, self._adjudicate)
         self._fill_pages()
         desk.changed.connect(self._on_changed)
-        self.numbers_worker = LatestOnly(reading.refresh, LivervolError)
-        self.numbers_worker.done.connect(self._on_numbers, thread="main")
-        self.numbers_worker.failed.connect(self.guide.refuse, thread="main")
+        self.numbers_worker = LatestOnly(reading.refresh, self.courier.done.emit, self.courier.failed.emit)
         self._show_numbers(reading.numbers())
         self._show_lock()
         self.guide.tick("load")
@@ -238,6 +245,9 @@ class ReadingWindow:
         marked = self._marked()
         row = next((row for row in numbers.table if row.number == marked), None)
         self.lesions.show_row(row)
+
+    def _decided(self, number: int) -> bool:
+        return self.desk is not None and f"lesion.{number}.role" in self.desk.reading.settings
 
     def _thumbnail(self, row: Any) -> Any:
         return thumbnail(self.desk, row) if self.desk is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from livervol.errors import GridError, ScanError, refusal
 from livervol.io.dicom_seg import write_dicom_seg
-from livervol.io.dicom_source import read_source_series
+from livervol.io.dicom_source import find_source
 from livervol.io.nifti import write_nifti_labels
 from livervol.io.seg_nrrd import write_seg_nrrd
 from livervol.scan import Segmentation
@@ -73,8 +73,8 @@ def write_dicom(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> lis
                 do="Select both layers, then save again.",
             )
         )
-    folder, uids = source
+    folder, uids, sha256 = source
     grid = next(iter(masks.values())).grid
-    series = read_source_series(folder, grid, series_uid=uids[-1] if uids else "")
+    series = find_source(folder, grid, series_uid=uids[-1] if uids else "", voxels_sha256=sha256)
     write_dicom_seg(path, masks, series, overwrite=True)
     return [path]

@@ -75,7 +75,7 @@ def test_a_foreign_layer_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reading_a_visit_folder(tmp_path):
+def test_reading_a_visit_folder(napari_there, tmp_path):
     (tmp_path / "phases").mkdir()
     (tmp_path / "measurements.json").write_text("{}")
     write_nifti_scan(tmp_path / "phases" / "native.nii.gz", Scan(np.full((7, 8, 9), 55, np.int16), STRAIGHT))
@@ -86,7 +86,7 @@ def test_reading_a_visit_folder(tmp_path):
     assert layers[0][1]["translate"] == pytest.approx(layers[1][1]["translate"])
 
 
-def test_reading_single_files(tmp_path):
+def test_reading_single_files(napari_there, tmp_path):
     write_nifti_scan(tmp_path / "ct.nii.gz", Scan(np.full((7, 8, 9), -300, np.int16), STRAIGHT))
     write_nifti_labels(tmp_path / "lesions.nii.gz", marked(STRAIGHT))
     paths = [str(tmp_path / "ct.nii.gz"), str(tmp_path / "lesions.nii.gz")]
@@ -102,7 +102,7 @@ def test_an_empty_visit_folder_is_refused(tmp_path):
 def test_the_manifest_names_real_functions():
     text = resources.files("napari_livervol").joinpath("napari.yaml").read_text(encoding="utf-8")
     named = re.findall(r"python_name: ([\w.]+):(\w+)", text)
-    assert len(named) == text.count("- id:") == 3
+    assert len(named) == text.count("- id:") == 7
     for module, function in named:
         assert callable(getattr(import_module(module), function))
     (entry,) = entry_points(group="napari.manifest", name="livervol")

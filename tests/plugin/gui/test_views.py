@@ -1,0 +1,141 @@
+"""What is seen: orientation proven by a picture of a lopsided phantom, linked panes, keys, two-click measuring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from livervol.grid import Grid
+from livervol.io.nifti import write_nifti_labels, write_nifti_scan
+from livervol.scan import Scan, Segmentation
+from livervol.workflows.visit import GivenMasks, measure_masks
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+GRID = Grid.from_parts((40, 56, 64), (4.0, 3.0, 3.0), (-96.0, -84.0, -80.0))
+
+
+@pytest.fixture(scope="module")
+def lopsided(tmp_path_factory):
+    """A visit whose scan has one bright block each at the patient's right, front and head end, and a liver with a tumour."""
+    folder = tmp_path_factory.mktemp("lopsided")
+    voxels = np.full(GRID.shape_zyx, -900, np.int16)
+    voxels[4:36, 8:48, 8:56] = 40
+    voxels[18:22, 26:30, 10:16] = 900  # right: low x
+    voxels[18:22, 9:14, 30:34] = 700  # front: low y
+    voxels[33:36, 26:30, 30:34] = 500  # head: high z
+    z, y, x = np.indices(GRID.shape_zyx)
+    liver = (((z - 20) / 10.0) ** 2 + ((y - 28) / 12.0) ** 2 + ((x - 24) / 12.0) ** 2 < 1).astype(np.uint8)
+    lesions = (((z - 20) * 4.0) ** 2 + ((y - 28) * 3.0) ** 2 + ((x - 24) * 3.0) ** 2 < 12.0**2).astype(np.uint8)
+    voxels[(liver == 1) & (voxels == 40)] = 110
+    voxels[lesions == 1] = 70
+    write_nifti_scan(folder / "p.nii.gz", Scan(voxels, GRID))
+    later = np.where(voxels == 110, 90, voxels).astype(np.int16)
+    write_nifti_scan(folder / "d.nii.gz", Scan(later, GRID))
+    for name, labels in (("liver", liver), ("lesions", lesions)):
+        write_nifti_labels(folder / f"{name}.nii.gz", Segmentation(labels, GRID, {1: name}))
+    given = GivenMasks(liver=folder / "liver.nii.gz", lesions=folder / "lesions.nii.gz")
+    words = [f"portal_venous={folder / 'p.nii.gz'}", f"delayed={folder / 'd.nii.gz'}"]
+    measure_masks(given, words, folder / "visit")
+    return folder / "visit"
+
+
+def picture(hand, widget):
+    """What the screen shows of a widget, grey, shape (rows, columns)."""
+    from qtpy.QtCore import QPoint
+
+    at = widget.mapToGlobal(QPoint(0, 0))
+    hand.spin(0.4)
+    image = hand.app.primaryScreen().grabWindow(0, at.x(), at.y(), widget.width(), widget.height())
+    image = image.toImage().convertToFormat(image.toImage().Format.Format_Grayscale8)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : image.width()].astype(int)
+
+
+def white_middle(grey):
+    """Middle of what is brightest, as shares of height and width, letters at the rim left out."""
+    height, width = grey.shape
+    inner = grey[height // 8 : -height // 8, width // 8 : -width // 8]
+    spots = np.argwhere(inner >= 250)
+    assert len(spots) > 20
+    return (spots.mean(axis=0) + [height // 8, width // 8]) / grey.shape
+
+
+def opened(hand, visit, reader):
+    hand.window.open_visit(visit, reader)
+    hand.until(lambda: hand.window.desk is not None, 240)
+    hand.settled()
+    for layer in hand.window.desk.layers.values():
+        layer.visible = False
+    hand.window.desk.images[hand.window.desk.phase()].contrast_limits = (400, 450)
+    return hand.window.desk
+
+
+def test_head_up_and_right_on_the_left_in_the_picture(hand, lopsided):
+    desk = opened(hand, lopsided, "R1")
+    letters = hand.viewer.canvas.overlays
+    expected = {
+        # order of axes, slice to look at (z, y, x), where the block is bright, letters left right top bottom
+        (0, 1, 2): ((20, 28, 32), [("right", lambda m: m[1] < 0.45), ("front", lambda m: m[0] < 0.45)], "RLAP"),
+        (1, 0, 2): ((20, 28, 32), [("head", lambda m: m[0] < 0.45), ("right", lambda m: m[1] < 0.45)], "RLHF"),
+        (2, 0, 1): ((20, 28, 32), [("head", lambda m: m[0] < 0.45), ("front", lambda m: m[1] < 0.45)], "APHF"),
+    }
+    edges = ("middle_left", "middle_right", "top_center", "bottom_center")
+    for order, (index, wanted, word) in expected.items():
+        hand.viewer.dims.order = order
+        desk.go_to(GRID.index_to_lps(index), centre=False)
+        hand.viewer.reset_view()
+        hand.spin(0.5)
+        assert "".join(letters[f"livervol_{edge}"].text for edge in edges) == word
+        middle = white_middle(picture(hand, hand.canvas()))
+        assert all(holds(middle) for _, holds in wanted), (order, middle)
+        hand.shot(f"20_{word}")
+
+
+def test_planes_phases_measuring_and_keys(hand, lopsided):
+    desk = opened(hand, lopsided, "R2")
+    for layer in desk.layers.values():
+        layer.visible = True
+    hand.key("e")
+    hand.move(hand.spot((20, 28, 20)))
+    hand.spin(0.2)
+    text = hand.viewer.canvas.overlays.text.text
+    assert text.splitlines()[0].startswith("axial 21 of 40")
+    assert text.splitlines()[1].startswith("R 36  P 0  F 0 mm") or "H 0" in text
+    assert "HU" in text
+    assert hand.viewer.layers["portal venous"].contrast_limits == [-160, 240]
+
+    hand.key("o")
+    hand.until(lambda: len(hand.window.row.panes) == 2)
+    hand.spin(0.5)
+    hand.move(hand.spot((20, 28, 20)))
+    hand.x("click", 4)
+    assert desk.plane_index() == 21
+    coronal = hand.window.row.panes[0][0]
+    assert round(coronal.model.dims.point[0]) == round(hand.viewer.dims.point[0])
+    hand.shot("21_orthogonal")
+    hand.key("shift+p")
+    hand.until(lambda: [p.model.title for p, _, _ in hand.window.row.panes] == ["delayed"])
+    hand.spin(0.5)
+    hand.shot("22_phases")
+    hand.key("shift+p")
+    hand.until(lambda: not hand.window.row.panes)
+
+    hand.window.choose_lesion(1)
+    hand.settled()
+    hand.key("d")
+    hand.click(hand.spot((20, 28, 21)))
+    hand.click(hand.spot((20, 28, 27)))
+    hand.settled()
+    (row,) = hand.window.dock.numbers.table
+    by_hand = next(line for line in row.lines if line.by == "manual")
+    assert by_hand.chosen
+    assert by_hand.value_mm == pytest.approx(18.0, abs=3.0)  # a screen pixel at either end is under 1.5 mm
+    assert row.longest_mm == by_hand.value_mm
+    hand.shot("23_measured")
+
+    hand.x("key", "question")
+    hand.until(lambda: hasattr(hand.window, "help") and hand.window.help.isVisible(), 20)
+    assert "smart brush" in hand.window.help.text()
+    hand.shot("24_keys")
+    hand.window.help.close()
