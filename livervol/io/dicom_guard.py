@@ -16,7 +16,7 @@ from pydicom.filereader import read_file_meta_info
 
 from livervol.errors import LivervolError, ScanError, refusal
 from livervol.files import check_readable
-from livervol.io.dicom_deflated import refuse_deflated_bomb
+from livervol.io.dicom_deflated import DEFLATED, refuse_deflated_bomb
 from livervol.io.dicom_header import DAMAGE
 from livervol.io.dicom_kind import text
 from livervol.io.dicom_seg_codes import Code
@@ -33,7 +33,6 @@ MAX_ITEMS = 400_000
 MAX_INFLATED = 512 << 20
 
 _ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _CHUNK = 1 << 22
 
 
@@ -82,8 +81,9 @@ def opened(path: str | Path, classes: tuple[str, ...], what: str, max_bytes: int
 def parsed(path: str | Path, max_bytes: int = MAX_BYTES) -> Dataset:
     """A DICOM file of any kind as a dataset, of bounded size, items and growth."""
     path = check_readable(path, max_bytes=max_bytes)
+    refuse_deflated_bomb(path)
     meta = read_file_meta_info(path)
-    deflated = text(meta, "TransferSyntaxUID") == _DEFLATED
+    deflated = text(meta, "TransferSyntaxUID") == DEFLATED
     # preamble, mark and the group length's own element come before the group it counts
     chunks = _inflated(path, 144 + meta.FileMetaInformationGroupLength) if deflated else _chunks(path)
     total = items = 0

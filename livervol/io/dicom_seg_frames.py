@@ -21,7 +21,9 @@ __all__ = ["Frames", "open_frames"]
 
 MAX_SIDE = 8192
 MAX_PLANES = 8192
-MAX_VOXELS = 1 << 30
+MAX_VOXELS = 1 << 28
+#: Packed bits are held by the file itself, compressed frames cost time that the file's size does not show.
+MAX_PACKED = 1 << 33
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Frames:
             return np.asarray(self._pixels(frame) >= self.half)
         return self._bits(frame)
 
+    def stored(self, plane: int) -> NDArray[Any]:
+        """A label map's numbers in one plane that has a frame."""
+        return self._pixels(self.lookup[0, plane])
+
     def values(self) -> set[int]:
         """Every stored value of a label map."""
         found: set[int] = set()
@@ -98,7 +104,8 @@ def open_frames(header: Dataset, segments: Sequence[int], where: str) -> Frames:
     groups = list(header.get("PerFrameFunctionalGroupsSequence") or [])
     if count < 1 or count != len(groups):
         raise _bad("frame count is wrong", f"{count} frames with a place each", f"{len(groups)}", where)
-    if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE and count * rows * columns <= MAX_VOXELS << 5):
+    limit = MAX_VOXELS << 1 if header.file_meta.TransferSyntaxUID.is_encapsulated else MAX_PACKED
+    if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE and count * rows * columns <= limit):
         raise _bad(
             "segmentation is too large", f"at most {MAX_SIDE} rows and columns", f"{count}x{rows}x{columns}", where
         )

@@ -18,6 +18,10 @@ from livervol.scan import Segmentation
 __all__ = ["Part", "Parts", "Planes", "layers", "one_mask", "wanted_parts"]
 
 
+#: Layers of other structures that one file may need; each costs a look at every segment.
+_MAX_LAYERS = 32
+
+
 class Planes(Protocol):
     """Voxels by part number and plane of ``grid``; ``is_labelmap`` when parts cannot overlap."""
 
@@ -33,6 +37,10 @@ class Planes(Protocol):
 
     def slab(self, part: int, plane: int) -> NDArray[np.bool_]:
         """One part's mask in one plane, shape (rows, columns)."""
+        ...
+
+    def stored(self, plane: int) -> NDArray[Any]:
+        """Part numbers in one of a label map's planes."""
         ...
 
 
@@ -92,6 +100,16 @@ def layers(held: Parts, grids: Sequence[Grid]) -> list[Segmentation]:
     others: list[list[Part]] = []
     for part in (p for p in held.parts if p.number not in done):
         home = next((layer for layer in others if not _overlap(held, [*layer, part])), None)
+        if home is None and len(others) == _MAX_LAYERS:
+            raise ScanError(
+                refusal(
+                    "segments overlap too often",
+                    expected=f"at most {_MAX_LAYERS} segments in a voxel",
+                    got="more",
+                    where=held.where,
+                    do="Read one structure.",
+                )
+            )
         if home is None:
             others.append([part])
         else:
@@ -141,6 +159,12 @@ def one_mask(held: Parts, parts: Sequence[Part], grids: Sequence[Grid]) -> Segme
 def _filled(planes: Planes, values: dict[int, int]) -> NDArray[Any]:
     dtype = np.uint8 if max(values.values()) <= 255 else np.uint16
     labels = np.zeros(planes.grid.shape_zyx, dtype)
+    if planes.is_labelmap:
+        table = np.zeros(65536, dtype)
+        table[list(values)] = list(values.values())
+        for plane in planes.planes_of(list(values)):
+            labels[plane] = table[planes.stored(plane)]
+        return labels
     for number, value in values.items():
         for plane in planes.planes_of([number]):
             labels[plane][planes.slab(number, plane)] = value

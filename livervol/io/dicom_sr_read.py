@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from livervol.errors import ScanError, refusal
-from livervol.files import check_readable
-from livervol.io.dicom_guard import code_in, guarded
+from livervol.io.dicom_guard import code_in, guarded, parsed
 from livervol.io.dicom_kind import text
 from livervol.io.dicom_seg_codes import Code
 from livervol.io.dicom_sr_content import Point, SrGroup, SrNumber, SrReport
@@ -20,7 +18,7 @@ __all__ = ["read_dicom_sr"]
 
 #: Reports nest a handful deep; deeper trees are not measurement reports.
 _MAX_DEPTH = 24
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 64 << 20
 
 _IMAGING_MEASUREMENTS = "126010"
 _MEASUREMENT_GROUP = "125007"
@@ -48,7 +46,7 @@ def read_dicom_sr(path: str | Path) -> SrReport:
     """
     where = f"file {Path(path).name}"
     with guarded(path, "structured report"):
-        header = dcmread(check_readable(path, max_bytes=_MAX_BYTES))
+        header = parsed(path, _MAX_BYTES)
         if "ContentSequence" not in header or text(header, "Modality") != "SR":
             raise _refuse("file is not a structured report", "an SR with content", "another object", where)
         _check_depth(header, where)

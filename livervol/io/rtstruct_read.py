@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
 
 from livervol.errors import GridError, ScanError, refusal
 from livervol.grid import AxisOrder, Grid
@@ -33,7 +34,12 @@ _OFF_SLICE = 0.2
 _FLAT_MM = 0.1
 
 #: Row crossings of all contours together; a liver at 512x512x200 has under a million.
-_MAX_CROSSINGS = 100_000_000
+_MAX_CROSSINGS = 40_000_000
+
+#: One contour's points as text, and what filling it may cost at once.
+_MAX_CONTOUR_BYTES = 16 << 20
+_MAX_CONTOUR_CROSSINGS = 4_000_000
+_MAX_BYTES = 256 << 20
 
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
@@ -41,7 +47,7 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 def is_rtstruct(path: str | Path) -> bool:
     """True when a DICOM file's header says it is an RT structure set."""
     with guarded(path, "DICOM file"):
-        return text(dcmread(path, specific_tags=["SOPClassUID"]), "SOPClassUID") == RTSTRUCT_CLASS
+        return text(read_file_meta_info(path), "MediaStorageSOPClassUID") == RTSTRUCT_CLASS
 
 
 def read_rtstruct(path: str | Path, grids: Sequence[Grid], structure: str = "") -> Segmentation:
@@ -76,6 +82,9 @@ class _Filled:
     def planes_of(self, parts: Sequence[int]) -> list[int]:
         return sorted({plane for part, plane in self.packed if part in set(parts)})
 
+    def stored(self, plane: int) -> NDArray[Any]:
+        raise NotImplementedError("regions may overlap")
+
     def slab(self, part: int, plane: int) -> NDArray[np.bool_]:
         rows, columns = self.grid.shape_zyx[1:]
         found = self.packed.get((part, plane))
@@ -96,7 +105,7 @@ def _held(path: str | Path, grids: Sequence[Grid], structure: str = "") -> Parts
                 do="Give the scan's images too.",
             )
         )
-    header = opened(path, (RTSTRUCT_CLASS,), _WHAT)
+    header = opened(path, (RTSTRUCT_CLASS,), _WHAT, _MAX_BYTES)
     parts = _describe(header)
     known = any(part.kind for part in parts)
     parts = wanted_parts(parts, structure if known else "", where)
@@ -183,7 +192,7 @@ def _contours(header: Dataset, wanted: set[int], where: str) -> dict[int, list[N
             kind = text(item, "ContourGeometricType")
             if kind == "POINT":
                 continue  # a marker has no inside
-            values = np.asarray(item.get("ContourData") or [], dtype=np.float64)
+            values = _points(item)
             if kind not in _CLOSED or len(values) < 9 or len(values) % 3 or not np.isfinite(values).all():
                 raise ScanError(
                     refusal(
@@ -196,6 +205,19 @@ def _contours(header: Dataset, wanted: set[int], where: str) -> dict[int, list[N
                 )
             own.append(values.reshape(-1, 3))
     return found
+
+
+def _points(item: Dataset) -> NDArray[np.float64]:
+    """A contour's numbers straight from its text: one object a number would take thirty times the memory."""
+    if "ContourData" not in item:
+        return np.zeros(0)
+    element = item.get_item("ContourData")
+    value = element.value if element is not None else None
+    if not isinstance(value, bytes):
+        return np.asarray(item.ContourData, dtype=np.float64).ravel()
+    if len(value) > _MAX_CONTOUR_BYTES:
+        raise OverflowError("contour of more points than a slice has voxels")
+    return np.array(value.rstrip(b" \0").split(b"\\")).astype(np.float64)
 
 
 def _plane_axis(grid: Grid, frame: str, contours: dict[int, list[NDArray[np.float64]]]) -> int | None:
@@ -226,7 +248,8 @@ def _filled(grid: Grid, axis: int, contours: dict[int, list[NDArray[np.float64]]
         for points in own:
             index = turned.lps_to_index(points)
             by_plane.setdefault(round(float(index[:, 0].mean())), []).append(index[:, 1:])
-            budget -= crossings(index[:, 1:], rows)
+            cost = crossings(index[:, 1:], rows)
+            budget = budget - cost if cost <= _MAX_CONTOUR_CROSSINGS else -1
         if budget < 0:
             raise ScanError(
                 refusal(

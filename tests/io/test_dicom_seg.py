@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_factory import HOSTILE
 from interop_factory import GRIDS, made, masks_on
@@ -392,6 +397,53 @@ def test_damaged_bytes_never_raise_anything_else(oblique, tmp_path, kind):
             sentences.append(str(error))
     assert len(sentences) > 20
     assert not any(word in sentence for word in HOSTILE for sentence in sentences)
+
+
+def deflated(dataset_bytes):
+    """A file whose data set inflates to ``dataset_bytes``."""
+    stream = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    body = b"".join([*(stream.compress(chunk) for chunk in dataset_bytes), stream.flush()])
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.66.4"
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    meta.ImplementationClassUID = "1.2.3.4"
+    head = DicomBytesIO()
+    head.is_little_endian, head.is_implicit_VR = True, False
+    write_file_meta_info(head, meta)
+    return bytes(128) + b"DICM" + head.getvalue() + body
+
+
+def test_objects_that_grow_when_opened_are_refused(oblique, tmp_path):
+    path = tmp_path / "bomb.dcm"
+    path.write_bytes(deflated(bytes(1 << 22) for _ in range(300)))
+    assert path.stat().st_size < 2 << 20
+    with pytest.raises(ScanError, match=r"unpacks to far more than it holds"):
+        read_dicom_seg(path)
+    item = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"
+    path.write_bytes(deflated(item * 1000 for _ in range(500)))
+    with pytest.raises(ScanError, match=r"too large when opened"):
+        read_dicom_seg(path)
+    seg = write_dicom_seg(tmp_path / "seg.dcm", {"liver": oblique.masks["liver"]}, oblique.source)
+    items = b"\x62\x00\x02\x00SQ\x00\x00\xff\xff\xff\xff" + item * 500_000
+    path.write_bytes(seg.read_bytes() + items)
+    with pytest.raises(ScanError, match=r"too large when opened"):
+        read_dicom_seg(path)
+    # a whole deflated segmentation is read
+    header = dcmread(seg)
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    header.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+    assert same(read_dicom_seg(tmp_path / "deflated.dcm", grids=[oblique.scan.grid]), oblique.masks["liver"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not DICOM at all" * 20, bytes(128) + b"DICM", bytes(128) + b"DICM" + bytes(9)]
+)
+def test_files_that_are_no_dicom(tmp_path, content):
+    path = tmp_path / "mask.dcm"
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match=r"DICOM file is damaged|file is not a DICOM segmentation"):
+        read_labels(path)
 
 
 def test_folder_and_contours_need_more(oblique, tmp_path):
