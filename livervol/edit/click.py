@@ -22,6 +22,7 @@ from livervol.kernels.cut import smooth_cut
 from livervol.kernels.distance import distance_to
 from livervol.kernels.fill import fill_holes
 from livervol.kernels.front import geodesic_front
+from livervol.kernels.morphology import dilate_mm
 from livervol.kernels.smooth import gaussian
 
 __all__ = ["GESTURES", "ClickSettings", "Gesture", "Outline", "lesion_change", "outline_lesion"]
@@ -69,9 +70,11 @@ class ClickSettings:
     smoothness: float = 0.3
     rounds: int = 60
     level: float = 0.5
-    slack_mm: float = 2.0
+    slack_mm: float = 1.0
     neck: float = 0.5
     span: float = 2.2
+    fronts: int = 8
+    growth_cost: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +264,28 @@ def _compact(patch: _Patch, member: NDArray[np.float32], settings: ClickSettings
     start = np.zeros(depth.shape, np.uint8)
     start[at] = 1
     arrived = geodesic_front(price.astype(np.float32), start, patch.spacing, settings.span * radius)
-    return np.isfinite(arrived) | patch.seed
+    return (
+        _closed_front(arrived, joined, radius * np.linspace(1.0, settings.span, settings.fronts), settings) | patch.seed
+    )
+
+
+def _closed_front(
+    arrived: NDArray[np.float32], joined: Mask, limits: NDArray[np.float64], settings: ClickSettings
+) -> Mask:
+    """The front among ``limits`` (mm) that has least alike tissue just ahead of it: it has come to the edge.
+
+    Larger fronts pay a little, because a front that leaks has a small opening for its size.
+    """
+    best, chosen = np.inf, arrived <= limits[-1]
+    for limit in limits:
+        mask = arrived <= limit
+        box = _around(mask)
+        shell = (dilate_mm(mask[box].view(np.uint8), 1.5, (1.0, 1.0, 1.0)) != 0) & ~mask[box]
+        open_share = np.count_nonzero(shell & joined[box]) / max(1, np.count_nonzero(shell))
+        score = open_share + settings.growth_cost * limit / limits[0]
+        if score < best:
+            best, chosen = score, mask
+    return chosen
 
 
 def _near_seed(patch: _Patch, depth: NDArray[np.float32]) -> Mask:

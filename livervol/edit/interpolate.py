@@ -25,7 +25,7 @@ def interpolate_slices(canvas: Canvas, value: int, indices: Sequence[int], axis:
     ``indices`` are the corrected slices along ``axis``, two or more, each holding the label. Between two of them the
     label is where the mean of their signed distance maps, weighted by nearness, is inside, after the middles of the
     shapes have been moved onto each other (Raya & Udupa 1990, IEEE Trans Med Imaging 9:32; Herman et al. 1992, IEEE
-    Comput Graph Appl 12:69). What was labelled ``value`` there before and is not now is cleared; other labels are untouched.
+    Comput Graph Appl 12:69). What was labelled ``value`` there before and is not now is cleared; other labels stay.
     """
     chosen = sorted({int(i) for i in indices})
     labels = canvas.labels

@@ -1,0 +1,116 @@
+"""One gesture, one outline: phantoms, all four gestures, outside the liver, real tumours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from livervol.edit.brush import Canvas
+from livervol.edit.click import Gesture, lesion_change, outline_lesion
+from livervol.errors import LivervolError
+from livervol.io.images import read_image, read_labels
+from livervol.kernels.components import label_components
+from livervol.kernels.distance import distance_mm
+from livervol.kernels.smooth import gaussian
+
+SHAPE, SPACING = (36, 90, 96), (2.5, 0.9, 0.8)
+CENTRE = np.array([18, 44, 50])
+
+
+def ellipsoid(centre, half_mm):
+    index = np.indices(SHAPE, sparse=True)
+    return sum(((index[k] - centre[k]) * SPACING[k] / half_mm[k]) ** 2 for k in range(3)) <= 1
+
+
+def scene(contrast, half_mm=(9.0, 12.0, 10.0), noise=9.0, seed=0):
+    """A liver with a vessel beside a lesion, in fat."""
+    rng = np.random.default_rng(seed)
+    liver = ellipsoid(CENTRE, (38.0, 34.0, 33.0))
+    lesion = ellipsoid(CENTRE, half_mm)
+    voxels = np.where(liver, 105.0, -90.0)
+    voxels[np.broadcast_to(liver & ellipsoid(CENTRE + [0, 17, 0], (60.0, 2.5, 60.0)), SHAPE)] = 160.0
+    voxels[lesion] = 105.0 + contrast
+    voxels = gaussian(voxels, 0.8, SPACING) + rng.normal(0, noise, SHAPE)
+    return np.rint(voxels).astype(np.int16), liver, lesion
+
+
+def dice(outline, mask):
+    shared = np.count_nonzero(outline.mask & mask[outline.box])
+    return 2 * shared / (np.count_nonzero(outline.mask) + np.count_nonzero(mask))
+
+
+@pytest.mark.parametrize("contrast", [-60.0, -30.0, 40.0])
+@pytest.mark.parametrize("half", [(9.0, 12.0, 10.0), (6.0, 5.0, 7.0), (20.0, 16.0, 18.0)])
+def test_a_click_outlines_a_lesion(contrast, half):
+    voxels, liver, lesion = scene(contrast, half)
+    outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE + [1, 2, -2]), liver)
+    # half a voxel's diagonal (1.4 mm) off all round a radius r leaves a Dice of about 1 - 1.5 * 1.4 / (2 r)
+    assert dice(outline, lesion) > 1 - 1.5 * 1.4 / (2 * min(half)) - 0.05
+    assert np.sign(outline.contrast) == np.sign(contrast)
+    assert not outline.warnings
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("diameter", [(18, 32, 50), (18, 56, 50)]),
+        ("box", [(18, 31, 38), (18, 57, 62)]),
+        ("scribble", [(18, 40, 50), (18, 44, 53), (19, 48, 50)]),
+    ],
+)
+def test_every_gesture_outlines_it(kind, points):
+    voxels, liver, lesion = scene(-45.0)
+    assert dice(outline_lesion(voxels, SPACING, Gesture.of(kind, points), liver), lesion) > 0.85
+
+
+def test_outside_the_liver_the_surroundings_are_learnt():
+    voxels, _, lesion = scene(-45.0)
+    assert dice(outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE)), lesion) > 0.8
+    nodule = ellipsoid(np.array([18, 12, 12]), (6.0, 6.0, 6.0))
+    voxels[nodule] = 40
+    liver = ellipsoid(CENTRE, (38.0, 34.0, 33.0))
+    outline = outline_lesion(voxels, SPACING, Gesture.of("click", (18, 12, 12)), liver)
+    assert dice(outline, nodule) > 0.8
+
+
+def test_the_outline_is_one_piece_without_holes_and_spares_other_lesions():
+    voxels, liver, lesion = scene(-45.0)
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[:, 44:] = np.where(lesion[:, 44:], 7, 0)
+    change, outline = lesion_change(Canvas("lesions", labels, SPACING, voxels), Gesture.of("click", CENTRE), 2, liver)
+    assert len(label_components(outline.mask.view(np.uint8), 6)[1].voxels) == 1
+    assert len(label_components((~np.pad(outline.mask, 1)).view(np.uint8), 6)[1].voxels) == 1
+    change.apply(labels)
+    assert np.array_equal(labels == 7, lesion & (np.indices(SHAPE)[1] >= 44))
+    assert (labels == 2).any()
+
+
+def test_a_click_on_nothing_is_doubted():
+    voxels, liver, _ = scene(0.0)
+    outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE), liver)
+    assert "hardly differs" in outline.warnings[0]
+
+
+def test_refusals():
+    with pytest.raises(LivervolError, match="gesture is not known"):
+        Gesture.of("shout", (1, 2, 3))
+    with pytest.raises(LivervolError, match="points of a diameter"):
+        Gesture.of("diameter", (1, 2, 3))
+    with pytest.raises(LivervolError, match="outside the scan"):
+        outline_lesion(np.zeros(SHAPE), SPACING, Gesture.of("click", (99, 0, 0)))
+    with pytest.raises(LivervolError, match="needs a scan"):
+        lesion_change(Canvas("lesions", np.zeros(SHAPE, np.uint16), SPACING), Gesture.of("click", (1, 1, 1)), 1)
+
+
+def test_real_tumours(shared):
+    folder = shared / "scans" / "train_ct" / "lits_008"
+    drawn = read_labels(folder / "liver_tumour.nii.gz")
+    scan = read_image(folder / "ct.nii.gz", modality="CT")
+    pieces, stats = label_components((drawn.labels == 2).view(np.uint8), 26)
+    found = []
+    for number in np.flatnonzero(stats.voxels * drawn.grid.voxel_ml >= 0.52) + 1:
+        depth = distance_mm((pieces == number).view(np.uint8), drawn.grid.spacing_mm)
+        at = np.unravel_index(int(depth.argmax()), depth.shape)
+        outline = outline_lesion(scan.voxels, drawn.grid.spacing_mm, Gesture.of("click", at), drawn.labels > 0)
+        found.append(dice(outline, pieces == number))
+    assert np.median(found) > 0.75
