@@ -16,8 +16,8 @@ __all__ = ["Edge", "VesselGraph", "vessel_graph"]
 
 #: A side twig shorter than its parent's radius by less than this is the surface's roughness, not a branch (mm).
 SPUR_MM = 4.0
-#: Gaps up to this length may be bridged, at a price (mm).
-GAP_MM = 12.0
+#: Gaps up to this length may be bridged, at a price; pieces that have no such way may be reached from farther (mm).
+GAP_MM, FAR_GAP_MM = 12.0, 45.0
 #: Directions of an edge are taken over so much of its end (mm).
 END_MM = 7.0
 
@@ -188,17 +188,26 @@ def _bridged(graph: VesselGraph) -> VesselGraph:
             piece[list(edge.ends)] = piece[list(edge.ends)].min()
         if (piece == before).all():
             break
+    if not len(graph.places):
+        return graph
     degree = np.bincount([v for edge in graph.edges for v in edge.ends], minlength=len(graph.places))
-    edges = list(graph.edges)
-    made: set[tuple[int, int]] = set()
-    tree = cKDTree(graph.places) if len(graph.places) else None
-    for free in np.flatnonzero(degree == 1):
-        assert tree is not None
-        near = [o for o in tree.query_ball_point(graph.places[free], GAP_MM) if piece[o] != piece[free]]
-        near.sort(key=lambda o: float(np.linalg.norm(graph.places[o] - graph.places[free])))
-        for other in near[:2]:
-            ends = (int(min(free, other)), int(max(free, other)))
-            if ends not in made:
-                made.add(ends)
-                edges.append(Edge(ends, graph.places[list(ends)], np.array([1.0, 1.0]), gap=True))
-    return VesselGraph(graph.places, tuple(edges))
+    tree = cKDTree(graph.places)
+    free = [int(v) for v in np.flatnonzero(degree == 1)]
+    pairs: set[tuple[int, int]] = set()
+    for end in free:
+        pairs.update(_nearest_elsewhere(graph, tree, piece, end, GAP_MM, 2))
+    reached = {int(piece[v]) for pair in pairs for v in pair}
+    for end in free:
+        if piece[end] not in reached:
+            pairs.update(_nearest_elsewhere(graph, tree, piece, end, FAR_GAP_MM, 1))
+    bridges = [Edge(pair, graph.places[list(pair)], np.array([1.0, 1.0]), gap=True) for pair in sorted(pairs)]
+    return VesselGraph(graph.places, (*graph.edges, *bridges))
+
+
+def _nearest_elsewhere(
+    graph: VesselGraph, tree: cKDTree, piece: NDArray[np.int64], end: int, reach_mm: float, most: int
+) -> list[tuple[int, int]]:
+    """The nearest vertices of other pieces within reach, each with ``end``, in increasing order of number."""
+    there = [int(o) for o in tree.query_ball_point(graph.places[end], reach_mm) if piece[o] != piece[end]]
+    there.sort(key=lambda o: float(np.linalg.norm(graph.places[o] - graph.places[end])))
+    return [(min(end, o), max(end, o)) for o in there[:most]]

@@ -229,7 +229,8 @@ def _vein_names(
 def _following(branch: VesselBranch, way: tuple[Grid, NDArray[np.float32]]) -> float:
     """Length in mm along which the branch follows a boundary, less what it strays from it; wide vessels count more."""
     apart = _read(way, branch.points_lps_mm)
-    close = np.exp(-0.5 * (apart / FOLLOWS_MM) ** 2) - 0.35
+    # on the way from the confluence a vein may be anywhere: straying costs little
+    close = np.maximum(np.exp(-0.5 * (apart / FOLLOWS_MM) ** 2) - 0.35, -0.08)
     steps = np.linalg.norm(np.diff(branch.points_lps_mm, axis=0), axis=1)
     width = np.clip(branch.radius_mm / 3.0, 0.3, 1.5)
     return float((steps * 0.5 * (close[1:] * width[1:] + close[:-1] * width[:-1])).sum() / 0.65)

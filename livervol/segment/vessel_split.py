@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from livervol.segment.vessel_graph import Edge, VesselGraph
+from livervol.segment.vessel_graph import GAP_MM, Edge, VesselGraph
 from livervol.segment.vessel_guide import Guide
 
 __all__ = ["HEPATIC", "PORTAL", "Claim", "prices_of_kinds", "rooted", "split_graph"]
@@ -22,6 +22,8 @@ ROOT_SD_MM, ROOT_MOST_MM = 13.0, 40.0
 PER_MM, PER_GAP_MM, PER_TURN, PER_GROWTH = 0.3, 1.5, 30.0, 10.0
 #: Price per mm of running where the other kind of vessel usually runs.
 PER_MISPLACED_MM = 0.15
+#: What was reached over a gap longer than ``GAP_MM`` is no surer than this.
+FAR_SURE = 0.3
 #: Several hepatic veins join the vena cava apart from each other: price per mm from the root beyond the first 10 mm.
 PER_APART_MM, APART_MM = 0.5, 28.0
 #: Edges at least so wide (radius, mm) show their brightness; the roots differ clearly from so many scatters on.
@@ -108,10 +110,15 @@ def split_graph(graph: VesselGraph, roots: dict[int, int], prices: NDArray[np.fl
     alone = {kind: _race(graph, prices, {kind: roots[kind]}) for kind in roots}
     both = _race(graph, prices, roots)
     claims: dict[int, Claim] = {}
-    for number, claim in both.items():
+    far: dict[int, bool] = {}
+    for number, claim in both.items():  # parents first
+        edge = graph.edges[number]
+        far[number] = far.get(claim.parent, False) or (edge.gap and edge.length_mm > GAP_MM)
         other = alone.get(PORTAL + HEPATIC - claim.kind, {}).get(number)
         gained = 25.0 if other is None else max(0.0, other.cost - claim.cost)
         sure = gained / (gained + 8.0)
+        if far[number]:
+            sure = min(sure, FAR_SURE)
         claims[number] = Claim(claim.kind, claim.entered_at, claim.parent, claim.cost, sure)
     return claims
 
@@ -145,6 +152,7 @@ def _race(graph: VesselGraph, prices: NDArray[np.float64], roots: dict[int, int]
 def _starts(graph: VesselGraph, root: int, kind: int) -> list[tuple[int, float]]:
     if kind == PORTAL:
         return [(root, 0.0)]
+    # hepatic veins join the vena cava one by one, so none needs to hang on another
     apart = np.linalg.norm(graph.places - graph.places[root], axis=1)
     low = graph.places[root, 2] - 20.0
     near = np.flatnonzero((apart <= APART_MM) & (graph.places[:, 2] > low))

@@ -17,7 +17,7 @@ from livervol.kernels.smooth import gaussian
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.couinaud import MODEL, ShapeReading, read_shape
 from livervol.segment.model import find_model
-from livervol.segment.vessel_graph import Edge, VesselGraph, vessel_graph
+from livervol.segment.vessel_graph import GAP_MM, Edge, VesselGraph, vessel_graph
 from livervol.segment.vessel_guide import shape_guide, shape_segments
 from livervol.segment.vessel_names import MAIN_NAMES, VesselBranch, named, nearest_branch
 from livervol.segment.vessel_split import HEPATIC, PORTAL, Claim, prices_of_kinds, rooted, split_graph
@@ -164,11 +164,14 @@ def _branches(graph: VesselGraph, claims: Mapping[int, Claim], first: int = 1) -
         claim, edge = claims[edge_number], graph.edges[edge_number]
         points, radius = _outwards(edge, claim.entered_at)
         parent = claim.parent
-        if parent >= 0 and graph.edges[parent].gap:
+        while parent >= 0 and graph.edges[parent].gap:
+            if graph.edges[parent].length_mm > GAP_MM:
+                # too far to say where it comes from: the piece starts a tree of its own
+                parent = -1
+                break
             points = np.vstack([graph.places[claims[parent].entered_at], points])
             radius = np.append(radius[0], radius)
-            while parent >= 0 and graph.edges[parent].gap:
-                parent = claims[parent].parent
+            parent = claims[parent].parent
         up = numbers[parent] if parent >= 0 else 0
         branches.append(VesselBranch(numbers[edge_number], claim.kind, "", up, points, radius, claim.confidence))
     return branches
@@ -183,23 +186,28 @@ def _judged(
     branches: tuple[VesselBranch, ...], main: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Confidence by kind and what is doubtful: mean sureness of the branches times the share of main branches found."""
-    confidence, doubts = {}, []
+    confidence, doubts, alone = {}, [], False
     for kind, word, expected in ((PORTAL, "portal", _PORTAL_MAIN), (HEPATIC, "hepatic", _HEPATIC_MAIN)):
         own = [b for b in branches if b.kind == kind]
         length = sum(b.length_mm for b in own)
         vein = "portal vein" if kind == PORTAL else "hepatic veins"
         if length < LEAST_TREE_MM:
             confidence[word] = 0.0
-            doubts.append(f"Vessels: the {vein} were not found.")
+            alone = True
+            doubts.append(f"Vessels: {vein}: not found.")
             continue
         wide = np.array([b.length_mm * float(np.median(b.radius_mm)) for b in own])
         sure = float((wide * [b.confidence for b in own]).sum() / wide.sum())
         missing = [name for name in expected if name not in main]
         confidence[word] = sure * (1.0 - len(missing) / len(expected))
         if missing:
-            doubts.append(f"Vessels: not told apart: {', '.join(missing)}.")
+            doubts.append(f"Vessels: {vein}: not told apart: {', '.join(missing)}.")
         if confidence[word] < CLEAR:
-            doubts.append(f"Vessels: the {vein} are unclear (confidence {confidence[word]:.2f}); check the tree.")
+            doubts.append(f"Vessels: {vein}: unclear (confidence {confidence[word]:.2f}); check the tree.")
+    if alone and max(confidence.values()) >= CLEAR:
+        # both kinds run through every liver: where one is missing, the other has taken its branches
+        confidence = {word: min(value, 0.5 * CLEAR) for word, value in confidence.items()}
+        doubts.append("Vessels: only one kind of vein was found; portal and hepatic veins may be mixed up.")
     return confidence, tuple(doubts)
 
 
