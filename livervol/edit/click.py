@@ -264,24 +264,22 @@ def _compact(patch: _Patch, member: NDArray[np.float32], settings: ClickSettings
     start = np.zeros(depth.shape, np.uint8)
     start[at] = 1
     arrived = geodesic_front(price.astype(np.float32), start, patch.spacing, settings.span * radius)
-    return (
-        _closed_front(arrived, joined, radius * np.linspace(1.0, settings.span, settings.fronts), settings) | patch.seed
-    )
+    limits = [radius * float(s) for s in np.linspace(1.0, settings.span, settings.fronts)]
+    return _closed_front(arrived, joined, limits, settings) | patch.seed
 
 
-def _closed_front(
-    arrived: NDArray[np.float32], joined: Mask, limits: NDArray[np.float64], settings: ClickSettings
-) -> Mask:
+def _closed_front(arrived: NDArray[np.float32], joined: Mask, limits: list[float], settings: ClickSettings) -> Mask:
     """The front among ``limits`` (mm) that has least alike tissue just ahead of it: it has come to the edge.
 
     Larger fronts pay a little, because a front that leaks has a small opening for its size.
     """
-    best, chosen = np.inf, arrived <= limits[-1]
+    best = np.inf
+    chosen: Mask = arrived <= limits[-1]
     for limit in limits:
-        mask = arrived <= limit
+        mask: Mask = arrived <= limit
         box = _around(mask)
         shell = (dilate_mm(mask[box].view(np.uint8), 1.5, (1.0, 1.0, 1.0)) != 0) & ~mask[box]
-        open_share = np.count_nonzero(shell & joined[box]) / max(1, np.count_nonzero(shell))
+        open_share = float(np.count_nonzero(shell & joined[box])) / max(1, int(np.count_nonzero(shell)))
         score = open_share + settings.growth_cost * limit / limits[0]
         if score < best:
             best, chosen = score, mask

@@ -28,7 +28,7 @@ def scene(contrast, half_mm=(9.0, 12.0, 10.0), noise=9.0, seed=0):
     liver = ellipsoid(CENTRE, (38.0, 34.0, 33.0))
     lesion = ellipsoid(CENTRE, half_mm)
     voxels = np.where(liver, 105.0, -90.0)
-    voxels[np.broadcast_to(liver & ellipsoid(CENTRE + [0, 17, 0], (60.0, 2.5, 60.0)), SHAPE)] = 160.0
+    voxels[np.broadcast_to(liver & ellipsoid(CENTRE + np.array([0, 17, 0]), (60.0, 2.5, 60.0)), SHAPE)] = 160.0
     voxels[lesion] = 105.0 + contrast
     voxels = gaussian(voxels, 0.8, SPACING) + rng.normal(0, noise, SHAPE)
     return np.rint(voxels).astype(np.int16), liver, lesion
@@ -43,7 +43,7 @@ def dice(outline, mask):
 @pytest.mark.parametrize("half", [(9.0, 12.0, 10.0), (6.0, 5.0, 7.0), (20.0, 16.0, 18.0)])
 def test_a_click_outlines_a_lesion(contrast, half):
     voxels, liver, lesion = scene(contrast, half)
-    outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE + [1, 2, -2]), liver)
+    outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE + np.array([1, 2, -2])), liver)
     # half a voxel's diagonal (1.4 mm) off all round a radius r leaves a Dice of about 1 - 1.5 * 1.4 / (2 r)
     assert dice(outline, lesion) > 1 - 1.5 * 1.4 / (2 * min(half)) - 0.05
     assert np.sign(outline.contrast) == np.sign(contrast)
