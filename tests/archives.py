@@ -62,6 +62,7 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {USER: PASSWORD},
+        "UnknownSopClassAccepted": True,  # label maps are newer than this Orthanc
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowMove": True,

@@ -22,6 +22,9 @@ __all__ = ["Stored", "data_file", "refuse_bomb", "stored_grid", "to_scan", "to_s
 #: Larger volumes (4 GiB of int16) are a damaged or hostile header sooner than a scan.
 MAX_VOXELS = 1 << 31
 
+#: Spacing and origin beyond a kilometre are damage, and their squares leave the range of numbers.
+_FARTHEST_MM = 1e6
+
 #: Scans pack two- to fourfold; label maps up to a thousandfold, but those stay under the size.
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 100
@@ -66,9 +69,13 @@ class _Range:
 def stored_grid(shape_zyx: Sequence[int], matrix: ArrayLike, where: str) -> Grid:
     """``Grid.from_matrix`` whose refusals name the file and what to do."""
     values = np.asarray(matrix, dtype=np.float64)
-    spacing = np.linalg.norm(values[:3, :3], axis=0)
     rule, expected, got = "", "", ""
-    if not np.isfinite(values).all():
+    far = not (np.abs(values) <= _FARTHEST_MM).all()
+    spacing = np.ones(3) if far else np.linalg.norm(values[:3, :3], axis=0)
+    if far and np.isfinite(values).all():
+        rule, expected = "image geometry is out of range", f"spacing and origin of at most {_FARTHEST_MM:g} mm"
+        got = f"{np.abs(values).max():g} mm"
+    elif far:
         rule, expected, got = "image geometry is not finite", "finite numbers", "NaN or infinity"
     elif (spacing <= 0).any():
         rule, expected = "voxel spacing is zero", "spacing above 0 mm on every axis"

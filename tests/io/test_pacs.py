@@ -14,11 +14,20 @@ from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 
 from archives import PASSWORD, Misbehaviour, bad_archive, bad_web, running_orthanc
+from conftest import oblique_grid
 from dicom_factory import HOSTILE, pattern, write_enhanced, write_object, write_series
 from livervol.errors import LivervolError, ScanError
 from livervol.io.dicom import read_dicom
+from livervol.io.dicom_seg import write_dicom_seg
+from livervol.io.dicom_seg_read import read_dicom_seg_layers
+from livervol.io.dicom_source import find_source
+from livervol.io.dicom_sr import SrContext, write_dicom_sr
+from livervol.io.dicom_sr_read import read_dicom_sr
 from livervol.io.pacs import VisitQuery, pull_visit, push_files
 from livervol.io.pacs_settings import ArchiveSettings
+from livervol.io.rtstruct import write_rtstruct
+from livervol.io.rtstruct_read import read_rtstruct_layers
+from livervol.scan import Segmentation
 
 PATIENT = "SECRET-4711"
 
@@ -318,3 +327,51 @@ def test_the_numbers_survive(orthanc, visit, tmp_path):
     for before, after in zip(read_dicom(folder), read_dicom(tmp_path / "back"), strict=True):
         assert np.array_equal(before.voxels, after.voxels)
         assert before.grid == after.grid
+
+
+@pytest.mark.parametrize("way", ["web", "get", "move"])
+def test_segmentations_and_reports_come_back_with_the_same_voxels_and_numbers(orthanc, tmp_path, way):
+    """Push the series, SEG (both kinds), RTSTRUCT and SR of its study; pull all of it back."""
+    study = generate_uid()
+
+    def edit(ds, number):
+        ds.StudyInstanceUID, ds.PatientID = study, f"{PATIENT}-{study[-6:]}"
+        ds.SeriesInstanceUID, ds.SOPInstanceUID = generate_uid(entropy_srcs=[study]), generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.AccessionNumber, ds.StudyID, ds.StudyTime, ds.PatientSex, ds.ReferringPhysicianName = "", "", "", "", ""
+
+    grid = oblique_grid((5, 12, 14))
+    write_series(tmp_path / "in", voxels=pattern((5, 12, 14)), grid=grid, edit=edit)
+    source = find_source(tmp_path / "in", grid)
+    liver, lesions = np.zeros(grid.shape_zyx, np.uint8), np.zeros(grid.shape_zyx, np.uint8)
+    liver[1:4, 2:9, 3:12], lesions[2, 4:7, 5:9], lesions[3, 3:5, 8:10] = 1, 1, 2
+    masks = {"liver": Segmentation(liver, grid, {1: "liver"}, "test"),
+             "lesions": Segmentation(lesions, grid, {1: "lesion 1", 2: "lesion 2"}, "test")}  # fmt: skip
+    document = {"liver": {"volume_ml": 1.5}, "lesions": [
+        {"number": 1, "site": "liver", "state": "measured", "volume_ml": 0.25, "longest_mm": 4.125, "plane_index": 2,
+         "endpoints_lps_mm": [[-30.0, 48.0, -808.0], [-27.0, 50.0, -807.0]]}]}  # fmt: skip
+    made = [
+        write_dicom_seg(tmp_path / "seg.dcm", masks, source),
+        write_dicom_seg(tmp_path / "map.dcm", {"lesions": masks["lesions"]}, source, kind="LABELMAP"),
+        write_rtstruct(tmp_path / "rt.dcm", masks, source),
+        write_dicom_sr(tmp_path / "sr.dcm", document, source, SrContext("P-1", 1, seg=tmp_path / "seg.dcm")),
+    ]
+    if way == "get":  # Orthanc 1.10 stores label maps, a newer kind, and cannot send them by C-GET
+        made.pop(1)
+    settings = modes(orthanc)[way]
+    assert push_files(settings, [tmp_path / "in"]).instances == 5
+    assert push_files(settings, made).instances == len(made)
+    query = VisitQuery(f"{PATIENT}-{study[-6:]}", "2024-02-29")
+    report = pull_visit(settings, query, tmp_path / "back")
+    assert sorted(report.series) == ["CT", "RTSTRUCT", *["SEG"] * (len(made) - 2), "SR"]
+    back = {str(dcmread(p).SOPInstanceUID): p for p in (tmp_path / "back").rglob("*.dcm")}
+    for before in made:
+        after = back[str(dcmread(before).SOPInstanceUID)]
+        if before.name in ("seg.dcm", "map.dcm"):
+            pairs = zip(read_dicom_seg_layers(before), read_dicom_seg_layers(after), strict=True)
+            assert all(np.array_equal(a.labels, b.labels) and a.names == b.names and a.grid == b.grid for a, b in pairs)
+        elif before.name == "sr.dcm":
+            assert read_dicom_sr(before) == read_dicom_sr(after)
+        else:
+            pairs = zip(read_rtstruct_layers(before, [grid]), read_rtstruct_layers(after, [grid]), strict=True)
+            assert all(np.array_equal(a.labels, b.labels) and a.names == b.names for a, b in pairs)
