@@ -112,11 +112,11 @@ def run(shape: tuple[int, int, int], strokes: int, slices: int) -> None:
 
         def make(k: int):
             """Strokes in turn on the liver's rim, a lesion and its viable part; each undone by the next."""
-            mask, index, value = (("liver", (0.55, 0.47, 0.53), 1), ("lesions", (0.5, 0.47, 0.40), 1),
+            mask, index, value = (("liver", (0.55, 0.47, 0.53), 1), ("lesions", (0.5, 0.47, 0.37), 1),
                                   ("viable", (0.5, 0.47, 0.33), 1))[(k // 2) % 3]  # fmt: skip
             canvas = reading.canvas(mask, phase=desk.phase(), number=value if mask == "viable" else None)
             at = np.array(index) * shape
-            points = np.linspace(at, at + [0, shape[1] / 30, 0], 8)
+            points = np.linspace(at, at + np.array([0, shape[1] / 30, 0]), 8)
             brush = Brush(6.0, 0)
             return paint(canvas, points, brush, value) if k % 2 else erase(canvas, points, brush, [value])
 

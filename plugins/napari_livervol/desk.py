@@ -72,6 +72,7 @@ class Desk:
         for name in [n for n in EDITABLE if n in reading.masks]:
             self._show(name)
         viewer.layers.selection.active = self.layers.get("liver")
+        viewer.scene.camera.events.mouse_pan.connect(self._hold_still)
         self.go_to(self.middle_lps(), centre=False)
 
     @property
@@ -128,6 +129,11 @@ class Desk:
         layer.editable = False
         self.layers[name] = layer
 
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self.viewer.scene.camera.events.mouse_pan.disconnect(self._hold_still)
+        self.viewer.scene.camera.mouse_pan = True
+
     # ------------------------------------------------------------------------------------------------ what lies there
 
     def axis(self) -> int:
@@ -178,8 +184,14 @@ class Desk:
                 self.viewer.layers.selection.active = self.layers[mask]
         if value is not None:
             self.tools.value = value
-        self.viewer.scene.camera.mouse_pan = self.tools.tool == "move"
+        self._hold_still()
         self.taken.emit()
+
+    def _hold_still(self, event: Any = None) -> None:
+        """The left button moves the image only while no tool is chosen, whatever layer is."""
+        camera, moves = self.viewer.scene.camera, self.tools.tool == "move"
+        if camera.mouse_pan != moves:
+            camera.mouse_pan = moves
 
     def try_to(self, work: Callable[[], Any]) -> Any:
         """Do something the reading may refuse; the refusal becomes a sentence, nothing else changes."""

@@ -15,8 +15,9 @@ __all__ = ["LatestOnly"]
 class LatestOnly:
     """Runs ``work`` in one thread; asking again while it runs makes it run once more, whatever came in between.
 
-    ``done(result, seconds)`` gets the result of the newest request and the time since it was asked, ``failed(sentence)``
-    a refusal. A result that is already out of date is never sent. Both are called in the worker's thread.
+    ``done(result, seconds)`` gets the result of the newest request and the time since it was asked,
+    ``failed(sentence)`` a refusal. A result that is already out of date is never sent. Both are called in the
+    worker's thread.
     """
 
     def __init__(

@@ -60,7 +60,15 @@ def _on_drag(viewer: Any, event: Any) -> Iterator[None]:
 
 def reader_mouse(viewer: Any) -> None:
     """Give a viewer these habits instead of napari's own wheel."""
-    viewer.scene.camera.mouse_zoom = False
+    camera = viewer.scene.camera
+
+    def no_zoom(event: Any = None) -> None:
+        # napari hands the camera what the chosen layer wants each time another layer is chosen
+        if camera.mouse_zoom:
+            camera.mouse_zoom = False
+
+    camera.events.mouse_zoom.connect(no_zoom)
+    no_zoom()
     if dims_scroll in viewer.mouse_wheel_callbacks:
         viewer.mouse_wheel_callbacks.remove(dims_scroll)
     if drag_to_zoom in viewer.mouse_drag_callbacks:

@@ -84,7 +84,7 @@ class ReadingWindow:
         self._parts: list[QWidget] = []
         self._stoppers: list[Callable[[], Any]] = []
         window = viewer.window
-        window.add_dock_widget(self.guide, area="right", name="livervol")
+        window.add_dock_widget(self.guide, area="right", name="livervol", add_vertical_stretch=False)
         self.numbers_area = window.add_dock_widget(self.dock, area="bottom", name="numbers")
         self.views.dock = window.add_dock_widget(self.row, area="bottom", name="views")
         self.views.dock.hide()
@@ -210,6 +210,7 @@ class ReadingWindow:
             self.numbers_worker = None
         self.views.close()
         if self.desk is not None:
+            self.desk.close()
             self.desk.reading.close()
             self.desk = self.views.desk = None
             self.shared.setParent(None)
@@ -243,6 +244,9 @@ class ReadingWindow:
         self.lines.show(numbers)
         self.report.show_numbers(numbers)
         marked = self._marked()
+        if marked is None and self.desk is not None and self.desk.tools.mask == "lesions":
+            marked = self.desk.tools.value
+            self.dock.select(marked)
         row = next((row for row in numbers.table if row.number == marked), None)
         self.lesions.show_row(row)
 

@@ -1,4 +1,4 @@
-"""napari for the plugin's tests: imported once, with its own warnings set aside; absent, a reason to skip (in CI: to fail)."""
+"""napari for the plugin's tests: imported once, its own warnings set aside; absent, a reason to skip, in CI to fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ try:
         warnings.simplefilter("ignore")
         import napari.components
         import napari.layers
-        import napari.utils.colormaps  # noqa: F401
+        import napari.utils.colormaps
 except ImportError:
     NAPARI = False
 else:

@@ -1,4 +1,4 @@
-"""A reading on a viewer without a window: layers show its arrays, gestures become its steps, refusals become sentences."""
+"""A reading on a viewer without a window: layers show its arrays, gestures become steps, refusals sentences."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ def test_refused_while_locked_and_while_paused(desk):
     assert "signed off" in desk.sentences[-1]
 
 
-@pytest.mark.parametrize(("tool", "keys", "erases"), [("brush", (), False), ("eraser", (), True), ("brush", ("Control",), True)])
+@pytest.mark.parametrize(
+    ("tool", "keys", "erases"), [("brush", (), False), ("eraser", (), True), ("brush", ("Control",), True)]
+)
 def test_a_stroke_is_the_brush_along_the_whole_line(desk, tool, keys, erases):
     from napari_livervol.gestures import Gestures
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ class Hand:
         """Press at the first point, move through the others, release."""
         self.move(points[0])
         self.x("mousedown", button)
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             for part in (0.25, 0.5, 0.75, 1.0):
                 self.move((round(x0 + part * (x1 - x0)), round(y0 + part * (y1 - y0))))
         self.x("mouseup", button)

@@ -1,4 +1,4 @@
-"""End to end, with a real mouse: open, correct, add, choose, sign off, reopen; every number equals ``livervol measure``'s."""
+"""End to end, with a real mouse: open, correct, add, choose, sign off, reopen; the numbers are those of measure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ def the_numbers(document):
 
 
 def test_the_compared_numbers_are_all_of_them():
-    document = {"liver": {"volume_ml": 1.0, "volume_ml_interval": [0, 2]}, "lesions": [{"number": 3, "longest_mm": 2.0}]}
+    document = {
+        "liver": {"volume_ml": 1.0, "volume_ml_interval": [0, 2]},
+        "lesions": [{"number": 3, "longest_mm": 2.0}],
+    }
     assert the_numbers(document) == {("liver", "volume_ml"): 1.0, ("lesions", 3, "longest_mm"): 2.0}
 
 
@@ -161,10 +164,12 @@ def test_a_sample_visit_from_opening_to_sign_off(hand, sample, tmp_path):
     assert window.guide.step == "lesions"
     middle = np.argwhere(true.labels == LEFT_OUT).mean(axis=0)
     hand.move(hand.spot((middle[0], *middle[1:])))
+    zoom = hand.viewer.scene.camera.zoom
     steps = round(middle[0]) - desk.plane_index()
     for _ in range(abs(steps)):
         hand.x("click", 4 if steps > 0 else 5)
     assert desk.plane_index() == round(middle[0])
+    assert hand.viewer.scene.camera.zoom == zoom, "the wheel scrolls, it does not zoom"
     # it stands out in the late arterial phase: P shows the next phase
     for _ in desk.reading.phases:
         if desk.phase() != "late_arterial":

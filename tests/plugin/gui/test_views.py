@@ -17,7 +17,7 @@ GRID = Grid.from_parts((40, 56, 64), (4.0, 3.0, 3.0), (-96.0, -84.0, -80.0))
 
 @pytest.fixture(scope="module")
 def lopsided(tmp_path_factory):
-    """A visit whose scan has one bright block each at the patient's right, front and head end, and a liver with a tumour."""
+    """A visit whose scan has a bright block each at the patient's right, front and head end; a liver with a tumour."""
     folder = tmp_path_factory.mktemp("lopsided")
     voxels = np.full(GRID.shape_zyx, -900, np.int16)
     voxels[4:36, 8:48, 8:56] = 40
@@ -58,7 +58,7 @@ def white_middle(grey):
     inner = grey[height // 8 : -height // 8, width // 8 : -width // 8]
     spots = np.argwhere(inner >= 250)
     assert len(spots) > 20
-    return (spots.mean(axis=0) + [height // 8, width // 8]) / grey.shape
+    return (spots.mean(axis=0) + np.array([height // 8, width // 8])) / grey.shape
 
 
 def opened(hand, visit, reader):
@@ -97,6 +97,7 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     for layer in desk.layers.values():
         layer.visible = True
     hand.key("e")
+    desk.go_to(GRID.index_to_lps((20, 28, 28)), centre=False)
     hand.move(hand.spot((20, 28, 20)))
     hand.spin(0.2)
     text = hand.viewer.canvas.overlays.text.text
@@ -109,8 +110,10 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     hand.until(lambda: len(hand.window.row.panes) == 2)
     hand.spin(0.5)
     hand.move(hand.spot((20, 28, 20)))
+    zoom = hand.viewer.scene.camera.zoom
     hand.x("click", 4)
     assert desk.plane_index() == 21
+    assert hand.viewer.scene.camera.zoom == zoom
     coronal = hand.window.row.panes[0][0]
     assert round(coronal.model.dims.point[0]) == round(hand.viewer.dims.point[0])
     hand.shot("21_orthogonal")
