@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,14 +28,13 @@ from numpy.typing import NDArray
 
 from livervol.edit.brush import Canvas
 from livervol.edit.change import Box, Change, Setting, Step, applied_settings
-from livervol.edit.journal import Begin, Journal, Record, State, history, rebuild
+from livervol.edit.journal import Journal, Record, State, history, rebuild
 from livervol.edit.nesting import completed
 from livervol.errors import LivervolError, refusal
 from livervol.measure.standard_volume import PatientSize
 from livervol.records import Visit
 from livervol.scan import Scan
 from livervol.workflows.reading_folder import (
-    ADJUDICATED,
     JOURNAL,
     MASKS,
     VisitFiles,
@@ -45,34 +44,13 @@ from livervol.workflows.reading_folder import (
     visit_files,
 )
 from livervol.workflows.reading_numbers import LiveMeasurements
-from livervol.workflows.reading_table import (
-    Numbers,
-    assessed,
-    decided_lesion,
-    lesion_rows,
-    visit_from_document,
-)
+from livervol.workflows.reading_start import ReadingSettings, beginning, earlier_visit
+from livervol.workflows.reading_table import Numbers, assessed, decided_lesion, lesion_rows
 
 __all__ = ["CRITERIA", "Reading", "ReadingSettings"]
 
 #: Responses shown while reading.
 CRITERIA = ("mrecist", "recist11")
-
-
-@dataclass(frozen=True)
-class ReadingSettings:
-    """How a reading is opened.
-
-    ``inputs`` INPUT words of the visit's scans (needed when the folder holds no phases); ``resections`` slugs at the
-    start; ``patient`` body size for sFLR; ``lesions_from`` "machine" or "none" (the reader finds them alone);
-    ``repair`` goes on from the last intact record of a damaged journal.
-    """
-
-    inputs: tuple[str | Path, ...] = ()
-    resections: tuple[str, ...] = ()
-    patient: PatientSize | None = None
-    lesions_from: str = "machine"
-    repair: bool = False
 
 
 class Reading:
@@ -111,8 +89,8 @@ class Reading:
         if path.is_file():
             journal = Journal.open(path, reader, repair=settings.repair)
         else:
-            journal = Journal.start(path, reader, _beginning(files, settings))
-        before = tuple(_earlier_visit(Path(v), reader, n) for n, v in enumerate(earlier, 1))
+            journal = Journal.start(path, reader, beginning(files, settings))
+        before = tuple(earlier_visit(Path(v), reader, n) for n, v in enumerate(earlier, 1))
         reading = cls(files, reader, journal, before)
         reading._patient = reading._live.patient = settings.patient
         return reading
@@ -362,36 +340,6 @@ class Reading:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _beginning(files: VisitFiles, settings: ReadingSettings) -> Begin:
-    masks = dict(files.masks)
-    if settings.lesions_from == "none":
-        masks["lesions"] = np.zeros_like(masks["lesions"])
-        for part in ("viable", "uncertain"):
-            if part in masks:
-                masks[part] = np.zeros_like(masks[part])
-    elif settings.lesions_from != "machine":
-        raise LivervolError(refusal("lesions to start from", expected="machine or none", got=settings.lesions_from))
-    decisions = {"resections": list(settings.resections)} if settings.resections else {}
-    words = {
-        "grid": files.grid.describe(),
-        "affine": [list(row) for row in files.grid.affine],
-        "lesions_from": settings.lesions_from,
-        "masks": sorted(masks),
-    }
-    return Begin(masks, decisions, words)
-
-
-def _earlier_visit(visit: Path, reader: str, number: int) -> Visit:
-    own = read_document(reader_folder(visit, reader) / "measurements.json") if reader != ADJUDICATED else {}
-    document = own or read_document(visit / "measurements.json")
-    if not document:
-        raise LivervolError(
-            refusal("earlier visit has no numbers", expected="measurements.json", got="none", where=str(visit))
-        )
-    date = next((str(row["date"]) for row in document.get("phases", ()) if row.get("date")), "")
-    return visit_from_document(document, number, reader, date)
 
 
 def _outside(settings: Mapping[str, Any]) -> frozenset[int]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from livervol.edit import journal as module
+from livervol.edit import journal_file as module
 from livervol.edit.change import Change, Setting, Step
 from livervol.edit.journal import Begin, Journal, State, history, read_records, rebuild, verify
 from livervol.errors import LivervolError
