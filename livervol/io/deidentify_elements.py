@@ -19,8 +19,10 @@ from livervol.io.deidentify_table import (
     CHARACTERISTICS,
     CLEANED,
     EMPTIED,
+    EMPTY_TEXTS,
     PLACEHOLDERS,
     REMOVED,
+    REPLACED,
     TEXT_KEPT,
     UIDS_KEPT,
     cleaned,
@@ -116,6 +118,8 @@ class Cleaner:
                 self._cap_age(element)
         elif name in REMOVED:
             self._remove(dataset, tag, name)
+        elif name in REPLACED:
+            self._replace(element, name, REPLACED[name])
         elif name in EMPTIED:
             self._empty(element, name)
         elif name in ("PatientID", "PatientName"):
@@ -190,6 +194,8 @@ class Cleaner:
             kept = PLACEHOLDERS[name].format(self._numbers[name])
         if kept:
             self._replace(element, name, kept)
+        elif before and name in EMPTY_TEXTS:
+            self._empty(element, name)
         elif before:
             self._remove(dataset, element.tag, name)
 

@@ -14,8 +14,10 @@ __all__ = [
     "CHARACTERISTICS",
     "CLEANED",
     "EMPTIED",
+    "EMPTY_TEXTS",
     "PLACEHOLDERS",
     "REMOVED",
+    "REPLACED",
     "SOP_CLASSES",
     "TEXT_KEPT",
     "UIDS_KEPT",
@@ -81,8 +83,13 @@ PLACEHOLDERS = {
     "StructureSetLabel": "structures",
     "ContentLabel": "CONTENT",
     "TextValue": "removed",
-    "VerifyingOrganization": "removed",
 }
+
+#: Required, and never of use: replaced whatever they hold (action D).
+REPLACED = {"DeviceSerialNumber": "removed", "VerifyingOrganization": "removed"}
+
+#: Required and possibly empty where no word may stay (type 2).
+EMPTY_TEXTS = _words("ContentDescription")
 
 #: Texts about devices, techniques and codes, which name nobody.
 TEXT_KEPT = _words("""

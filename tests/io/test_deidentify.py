@@ -14,12 +14,14 @@ from pydicom.sequence import Sequence
 from pydicom.uid import JPEGLSLossless
 
 from dicom_factory import HOSTILE, pattern, write_enhanced, write_object, write_series
+from fuzz_objects import _objects
 from livervol.errors import LivervolError, ScanError
 from livervol.io import deidentify_table as table
 from livervol.io.deidentify import Rules, deidentify, load_key
 from livervol.io.deidentify_elements import Cleaner
 from livervol.io.deidentify_table import cleaned
 from livervol.io.dicom import read_dicom
+from tools import run_tool
 
 KEY = bytes(range(32))
 SECRET = "Mustermann"
@@ -286,9 +288,35 @@ def test_words_that_may_stay(text, kept):
     assert cleaned(text) == kept
 
 
+def errors_told(path):
+    """What an independent program finds wrong with a file, without the values it quotes."""
+    told = run_tool("dciodvfy", path)
+    return {line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")}
+
+
+@pytest.mark.parametrize("rule", ["shift", "remove"])
+def test_objects_stay_valid(tmp_path, rule):
+    """SEG, SR and RTSTRUCT have every attribute that their modules require, before and after."""
+    (tmp_path / "in").mkdir()
+    for name, content in _objects().items():
+        if name != "seg LABELMAP":  # newer than the program
+            (tmp_path / "in" / name.replace(" ", "-")).write_bytes(content)
+            assert not errors_told(tmp_path / "in" / name.replace(" ", "-"))
+    report = deidentify(tmp_path / "in", tmp_path / "out", "P-001", key=KEY, rules=Rules(dates=rule))
+    assert dict(report.kinds) == {"SEG": 1, "SR": 1, "RTSTRUCT": 1}
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        assert not errors_told(path)
+
+
 def test_the_table_names_real_attributes_and_none_twice():
     lists = [table.REMOVED, table.EMPTIED, table.CLEANED, table.TEXT_KEPT, table.UIDS_KEPT, table.BINARY_KEPT]
-    for name in (*table.PLACEHOLDERS, *table.CHARACTERISTICS, *(name for one in lists for name in one)):
+    for name in (
+        *table.PLACEHOLDERS,
+        *table.REPLACED,
+        *table.EMPTY_TEXTS,
+        *table.CHARACTERISTICS,
+        *(name for one in lists for name in one),
+    ):
         assert tag_for_keyword(name) is not None, name
     for number, one in enumerate(lists):
         for other in lists[number + 1 :]:
