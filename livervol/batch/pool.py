@@ -18,8 +18,10 @@ from livervol.batch.task import Outcome, VisitTask, perform
 
 __all__ = ["Executor", "LocalPool"]
 
-#: A worker is replaced after so many visits, which bounds what a leak can cost.
+#: A worker is replaced after so many visits, or when it has grown by this factor since its first one: libraries keep
+#: memory they were given once.
 VISITS_PER_WORKER = 64
+GROWTH = 1.5
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
@@ -92,6 +94,13 @@ class _Worker:
     alive: Connection
     ticket: int | None = None
     served: int = 0
+    first_mb: float = 0.0
+
+    def worn(self) -> bool:
+        """Whether it should be replaced before its next visit."""
+        now_mb = resident_mb([self.process.pid or 0])
+        self.first_mb = self.first_mb or now_mb
+        return self.served >= VISITS_PER_WORKER or now_mb > GROWTH * self.first_mb
 
 
 class LocalPool:
@@ -159,7 +168,7 @@ class LocalPool:
                 outcome = None
             ended.append((worker.ticket, outcome))
             worker.ticket, worker.served = None, worker.served + 1
-            if outcome is None or worker.served >= VISITS_PER_WORKER:
+            if outcome is None or worker.worn():
                 self._retire(worker)
         return ended
 

@@ -7,12 +7,14 @@ import json
 import os
 import random
 import signal
+from types import SimpleNamespace
 
 import pytest
 
 from livervol.batch import BatchSettings, TaskSettings, coordinator, read_visits, run_batch
 from livervol.batch.budget import Budget
-from livervol.batch.progress import Pace
+from livervol.batch.pool import VISITS_PER_WORKER, _Worker
+from livervol.batch.progress import Board, Pace
 from livervol.batch.task import Outcome, key_of, program_of, result_folder, signature_of, visit_files
 from livervol.errors import LivervolError
 from livervol.ledger import check, open_ledger
@@ -330,3 +332,30 @@ def test_pace_and_time_left():
 def test_program_names_the_code():
     assert program_of().startswith("0.")
     assert len(program_of().split("+")[1]) == 16
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_board_tells_how_far_it_is(monkeypatch, capsys, terminal):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "140")
+    now = [0.0]
+    pace = Pace(10.0, clock=lambda: now[0])
+    pace.start()
+    now[0] = 1800.0
+    pace.ended(5.0)
+    with Board(10) as board:
+        board.show(6, 1, 2, pace, 2048.0)
+        board.say("a line")
+    told = capsys.readouterr().err
+    for word in ("visits", "1 failed", "2 running", "10 visits/h", "0:30:00 left", "2.0 GB", "a line"):
+        assert word in told
+
+
+def test_a_worker_that_has_grown_or_served_long_is_replaced(monkeypatch):
+    sizes = [400.0, 590.0, 610.0, 400.0]
+    monkeypatch.setattr("livervol.batch.pool.resident_mb", lambda pids: sizes.pop(0))
+    worker = _Worker(SimpleNamespace(pid=1), None, None)
+    assert [worker.worn(), worker.worn(), worker.worn()] == [False, False, True]
+    worker.served = VISITS_PER_WORKER
+    assert worker.worn()
