@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -132,6 +132,11 @@ def test_lumen_and_touch_change_the_proposal() -> None:
     assert reading.intact is False
     assert "lesion 1 reaches into its lumen (2 voxels)" in reading.reasons["portal_inflow"]
     assert reading.proposals["hepatic_outflow"] is True
+    renamed = tuple(replace(b, name="portal branch of segment 2") if b.number == 2 else b for b in tree().branches)
+    small = judge_resection(
+        vascular_facts(liver, parts, inside, Tree(renamed, tree().branch_labels)), "right_hepatectomy"
+    )
+    assert small.proposals["portal_inflow"] is None
     beside = lesion((slice(7, 9), slice(6, 8), slice(30, 32)))
     touching = judge_resection(vascular_facts(liver, parts, beside, tree()), "right_hepatectomy")
     assert touching.proposals["portal_inflow"] is None
