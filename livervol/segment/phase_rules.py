@@ -31,6 +31,8 @@ DELAYED_GAP_HU, DELAYED_AORTA_MAX_HU, URINE_MIN_HU = 25.0, 135.0, 150.0
 PORTAL_GAP_HU, PORTAL_LIVER_RISE_HU, PORTAL_SPLEEN_RISE_HU = 40.0, 35.0, 30.0
 #: Liver rise asked of a portal-venous scan when the native value is only assumed: normal livers scatter by 10 HU.
 PORTAL_ASSUMED_RISE_HU = 25.0
+#: Brightest aorta of portal-venous scans.
+PORTAL_AORTA_MAX_HU = 200.0
 #: Enhanced over native signal on T1: aorta and portal vein of a late arterial series, hepatic vein of an unfilled one.
 RATIO_AORTA_MIN, RATIO_PORTAL_MIN, RATIO_VEIN_MAX = 2.0, 1.5, 1.2
 #: Upper ends (s after the start of injection) of native, early arterial, late arterial, portal venous and delayed.
@@ -120,11 +122,14 @@ def arterial_timing(s: OrganSamples, native_liver_hu: float | None = None) -> tu
 def is_between(s: OrganSamples, native_liver_hu: float | None = None) -> bool:
     """Whether one CT scan lies between late arterial and portal venous, where only its study or header can tell.
 
-    The aorta still stands 40 HU above a filled portal vein, as in the late arterial phase, but the liver, which gets
-    three quarters of its blood from that vein, has already risen as in the portal-venous phase.
+    The aorta still stands 40 HU above a filled portal vein, as in the late arterial phase, but is no brighter than
+    portal-venous scans have it (up to 200 HU), or the liver, which gets three quarters of its blood from that vein, has
+    already risen as in the portal-venous phase.
     """
     if not (s.aorta - s.portal >= LATE_GAP_HU and s.portal >= LATE_PORTAL_MIN_HU):
         return False
+    if s.aorta <= PORTAL_AORTA_MAX_HU:
+        return True
     if native_liver_hu is not None:
         return s.liver - native_liver_hu >= PORTAL_LIVER_RISE_HU
     return s.liver - NATIVE_LIVER_HU >= PORTAL_ASSUMED_RISE_HU
@@ -147,7 +152,7 @@ def phase_from_samples(s: OrganSamples, native_liver_hu: float | None = None) ->
     if gap >= EARLY_GAP_HU and (early or (s.portal < EARLY_PORTAL_MAX_HU and rise < EARLY_LIVER_RISE_HU)):
         return Phase.EARLY_ARTERIAL, "aorta bright, portal vein and organs not yet filled"
     if is_between(s, native_liver_hu):
-        return Phase.UNKNOWN, "aorta above portal vein as in late arterial, but the liver filled as in portal venous"
+        return Phase.UNKNOWN, "aorta above portal vein as in late arterial, but it or the liver as in portal venous"
     if gap >= LATE_GAP_HU and s.portal >= LATE_PORTAL_MIN_HU:
         if s.hepatic_vein < s.liver + LATE_VEIN_MARGIN_HU:
             return Phase.LATE_ARTERIAL, "aorta above portal vein, portal vein filled, hepatic veins not"

@@ -75,7 +75,10 @@ def plans(spacing):
 
 
 def calibrate(network, liver):
-    """Random features with a readout of least squares, so that the network finds a bright ball and little else."""
+    """Random smoothing kernels, and a readout of least squares that tells a bright ball from what is around it."""
+    for weights in network.parameters():
+        if weights.ndim == 5:
+            weights.abs_()
     z, y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in PATCH), indexing="ij")
     ball = ((z - 12) ** 2 + (y - 28) ** 2 + (x - 20) ** 2) < 12**2
     # what CTNormalization makes of 110 and 10 HU
@@ -85,13 +88,14 @@ def calibrate(network, liver):
     network.eval()(image[None, None])
     handle.remove()
     features = seen[0][0].reshape(last.in_channels, -1).T
-    columns = torch.cat([features, torch.ones(len(features), 1)], dim=1)
-    weights = 10 * torch.linalg.lstsq(columns, (2.0 * ball - 1).reshape(-1, 1)).solution[:, 0]
+    wanted = (2.0 * ball - 1).reshape(-1, 1)
+    readout = torch.linalg.lstsq(features - features.mean(dim=0), wanted - wanted.mean()).solution[:, 0]
+    score = features @ readout
     last.weight.zero_()
     last.bias.fill_(-100.0)
     last.bias[0] = 0.0
-    last.weight[liver, :, 0, 0, 0] = weights[:-1]
-    last.bias[liver] = weights[-1]
+    last.weight[liver, :, 0, 0, 0] = 10 * readout
+    last.bias[liver] = -5 * (score[ball.ravel()].mean() + score[~ball.ravel()].mean())
 
 
 def write(folder, labels, liver, spacing, trainer):

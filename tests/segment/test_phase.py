@@ -60,13 +60,15 @@ def changed(samples, **values):
         (changed(EARLY, portal=150.0, spleen=76.0), Phase.LATE_ARTERIAL),
         (changed(EARLY, liver=71.0, spleen=76.0), Phase.UNKNOWN),
         # late: gap of 40, portal from 90 on, hepatic veins below liver + 15 or a far brighter cortex
-        (changed(LATE, aorta=171.0), Phase.LATE_ARTERIAL),
-        (changed(LATE, aorta=169.0, cortex=90.0, hepatic_vein=70.0), Phase.UNKNOWN),
+        (changed(LATE, portal=219.0), Phase.LATE_ARTERIAL),
+        (changed(LATE, portal=221.0, cortex=90.0, hepatic_vein=70.0), Phase.UNKNOWN),
         (changed(LATE, portal=89.0, cortex=90.0), Phase.UNKNOWN),
         (changed(LATE, hepatic_vein=89.0, cortex=90.0), Phase.LATE_ARTERIAL),
         (changed(LATE, hepatic_vein=91.0, cortex=90.0), Phase.UNKNOWN),
         (changed(LATE, hepatic_vein=91.0, cortex=141.0), Phase.LATE_ARTERIAL),
-        # a liver already filled (25 above the assumed native) under a bright aorta lies between the phases
+        # an aorta up to 200, or a liver already filled (25 above the assumed native), lies between the phases
+        (changed(LATE, aorta=201.0), Phase.LATE_ARTERIAL),
+        (changed(LATE, aorta=199.0), Phase.UNKNOWN),
         (changed(LATE, liver=79.0), Phase.LATE_ARTERIAL),
         (changed(LATE, liver=81.0), Phase.UNKNOWN),
         # delayed: aorta and portal vein within 25, urine from 150 on decides; without kidneys an aorta below 135
@@ -374,7 +376,11 @@ def test_real_study_with_three_phases(shared):
     assert [s.phase.value for s in after.scans] == ["early_arterial"]
 
 
-@pytest.mark.parametrize(("name", "phase"), [("sabs_14", "native"), ("sabs_24", "portal_venous")])
+# sabs_02 and sabs_22 are early portal venous, the latter with a fatty liver
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [("sabs_14", "native"), ("sabs_24", "portal_venous"), ("sabs_02", "portal_venous"), ("sabs_22", "portal_venous")],
+)
 def test_real_single_scans(shared, name, phase):
     scan = read_nifti(shared / f"scans/train_ct/{name}/ct.nii.gz")
     assert recognise_phases([scan]).scans[0].phase.value == phase
