@@ -170,8 +170,8 @@ def judge_resection(facts: VascularFacts, resection: Operation | str) -> Vascula
 
     A branch is cut when it has voxels in segments that stay and in segments that go. A segment of the remnant is served
     when a branch with voxels in it is reached from the root without passing deeper than ``SPARED_MM`` through what is
-    removed; deeper than ``LOST_MM`` it is lost, between the two unknown. Suspected thrombus in a main branch that serves
-    the remnant makes the answer no; in a smaller one, tumour that touches, or an unclear tree: unknown.
+    removed; deeper than ``LOST_MM`` it is lost, between the two unknown. Suspected thrombus in a main branch of the
+    remnant makes the answer no; in a smaller one, tumour that touches, or an unclear tree: unknown.
     """
     op = operation(resection) if isinstance(resection, str) else resection
     removed = set(op.removed_values(facts.values))
