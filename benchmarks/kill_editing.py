@@ -110,6 +110,8 @@ def main() -> None:
             if found:
                 wrong.append(f"kill {seed}: {found}")
                 print(wrong[-1], flush=True)
+            elif seed % 10 == 9:
+                print(f"{seed + 1} kills, {len(wrong)} with something wrong so far", flush=True)
         records = verify(reader_folder(visit, "K") / "edits.journal").records
     print(f"{kills} kills, {len(wrong)} with something wrong, {records} records in the journal at the end")
     sys.exit(1 if wrong else 0)
