@@ -66,8 +66,11 @@ class LedgerRecorder:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.ledger: Ledger = open_ledger(out / LEDGER)
+        known = {row["attempt"] for row in self.ledger.query("SELECT attempt FROM runs")}
         for path in sorted((out / SHARDS).glob("*.jsonl")):
             for run in _lines(path):
+                if run.attempt in known:
+                    continue
                 # what a shard wrote may have been moved away since
                 if run.status == "failed" or is_result(out / run.folder):
                     self.add(run)
