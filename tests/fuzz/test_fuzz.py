@@ -16,7 +16,7 @@ from livervol.errors import LivervolError
 #: Inputs that were findings once, by family.
 ONCE_FOUND = {
     "nifti": [60, 69],
-    "nrrd": [518, 994, 1110],
+    "nrrd": [518, 994, 1110, 9519],
     "seg_nrrd": [610],
     "mha": [2661, 3265, 9577, 10881],
     "dicom_enhanced": [76, 82, 93, 103, 105, 126, 1056, 1592, 1705],
