@@ -9,6 +9,7 @@ import typer
 
 from livervol.cli.export_dicom import export_dicom_seg, export_dicom_sr, export_rtstruct
 from livervol.cli.export_masks import MASKS, Folder, Of, Overwrite, chosen, read_mask
+from livervol.cli.export_mesh import export_mesh
 
 __all__ = ["app"]
 
@@ -92,3 +93,4 @@ def export_sdtm(
 app.command("dicom-seg")(export_dicom_seg)
 app.command("dicom-sr")(export_dicom_sr)
 app.command("rtstruct")(export_rtstruct)
+app.command("mesh")(export_mesh)

@@ -9,7 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from livervol.measure.resection import operation
 from livervol.report.figures import COLORS, lesion_figure, overview_figure, png_data_uri
+from livervol.report.solids import segments_figure
 from livervol.scan import Scan, Segmentation
 
 __all__ = ["VisitPage", "visit_html"]
@@ -129,6 +131,23 @@ def _lesion_rows(page: VisitPage) -> list[dict[str, Any]]:
     return rows
 
 
+def _solids(page: VisitPage) -> list[dict[str, str]]:
+    """The segments in 3-D, then what each measured operation leaves."""
+    segments = page.masks.get("segments")
+    if segments is None or not segments.labels.any():
+        return []
+    lesions = page.masks.get("lesions")
+    values = [v for v in segments.names if (segments.labels == v).any()]
+    pictures = [(segments_figure(segments, lesions), "Couinaud segments")]
+    for slug in page.document.get("remnant", {}):
+        chosen = operation(slug)
+        removed = chosen.removed_values(values)
+        pictures.append(
+            (segments_figure(segments, lesions, removed=removed), f"{chosen.name}: what stays, and grey what goes")
+        )
+    return [{"picture": png_data_uri(figure), "caption": caption} for figure, caption in pictures]
+
+
 def _provenance(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for key, value in document.get("provenance", {}).items():
@@ -156,6 +175,7 @@ def visit_html(page: VisitPage) -> str:
         overview_alt="axial slices through the liver from head to feet, a coronal and a sagittal one, with outlines",
         overview_caption=f"Outlines on the {shown_on}; the patient's right is on the left.",
         colors=[(name, COLORS[name]) for name in masks],
+        solids=_solids(page),
         lesions=_lesion_rows(page),
         evaluable=evaluable,
         sums={"longest": _sum_text(lesions, "longest_mm"), "viable": _sum_text(lesions, "viable_longest_mm")},
