@@ -57,7 +57,8 @@ def _stl(points: NDArray[np.float32], corners: NDArray[np.int32], title: str) ->
     sizes = np.linalg.norm(normals, axis=1, keepdims=True)
     rows["normal"] = normals / np.where(sizes > 0, sizes, 1)
     rows["corners"] = places
-    return title.encode("ascii")[:80].ljust(80) + np.uint32(len(corners)).astype("<u4").tobytes() + rows.tobytes()
+    count = np.array([len(corners)], dtype="<u4")
+    return b"".join([title.encode("ascii")[:80].ljust(80), count.tobytes(), rows.tobytes()])
 
 
 def _ply(points: NDArray[np.float32], corners: NDArray[np.int32], title: str) -> bytes:

@@ -166,3 +166,22 @@ def test_help_names_both_verbs(export):
     assert code == 0
     assert "nifti" in out
     assert "seg-nrrd" in out
+
+
+@pytest.mark.parametrize("form", ["stl", "ply", "vtk"])
+def test_mesh_writes_a_surface_per_structure(visit, export, tmp_path, form):
+    code, out, _ = export("mesh", visit, "--out", tmp_path / "surfaces", "--format", form, "--smooth-mm", 0.2)
+    assert code == 0
+    names = sorted(p.name for p in (tmp_path / "surfaces").iterdir())
+    assert f"liver.{form}" in names
+    assert f"segments_4.{form}" in names
+    assert f"segments_41.{form}" in names
+    assert all(path.stat().st_size > 84 for path in (tmp_path / "surfaces").iterdir())
+    assert len(out.splitlines()) == len(names)
+
+
+def test_mesh_refuses_another_format_and_a_wild_smoothing(visit, export, tmp_path):
+    code, _, err = export("mesh", visit, "--out", tmp_path / "surfaces", "--format", "obj")
+    assert (code, "surface format" in err, (tmp_path / "surfaces").exists()) == (2, True, False)
+    code, _, err = export("mesh", visit, "--out", tmp_path / "surfaces", "--smooth-mm", 50)
+    assert (code, "smoothing" in err, (tmp_path / "surfaces").exists()) == (2, True, False)
