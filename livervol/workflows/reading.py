@@ -57,7 +57,8 @@ class Reading:
     """One reader's work on one visit. Use ``Reading.open``; close it, or use it in a ``with``."""
 
     def __init__(self, files: VisitFiles, reader: str, journal: Journal, earlier: Sequence[Visit]) -> None:
-        self.files, self.reader, self.journal = files, reader, journal
+        # the journal holds the masks it began with; a second copy in memory would be as large as the scans
+        self.files, self.reader, self.journal = replace(files, masks={}), reader, journal
         self.grid = files.grid
         self.earlier = tuple(earlier)
         self.state = rebuild(journal.records)

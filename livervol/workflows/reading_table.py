@@ -20,7 +20,16 @@ from livervol.response import assess, rules
 from livervol.response.course import baseline_visit
 from livervol.response.targets import propose_targets
 
-__all__ = ["Drawn", "LesionRow", "Numbers", "assessed", "decided_lesion", "lesion_rows", "visit_from_document"]
+__all__ = [
+    "LENGTHS",
+    "Drawn",
+    "LesionRow",
+    "Numbers",
+    "assessed",
+    "decided_lesion",
+    "lesion_rows",
+    "visit_from_document",
+]
 
 Point = tuple[float, float, float]
 
