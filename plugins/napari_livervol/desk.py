@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from livervol.edit.change import Change, Step
 from livervol.errors import LivervolError
 from livervol.grid import Grid
 from livervol.scan import Scan
-from livervol.workflows.reading import Reading
+from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import LesionRow
 from napari_livervol.layers import image_layer, index_of, live_layer, world_of
 
@@ -61,8 +62,16 @@ class Desk:
     said = Signal(str)
     taken = Signal()
 
-    def __init__(self, viewer: Any, reading: Reading) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        reading: Reading,
+        earlier: Sequence[Path] = (),
+        opened_with: ReadingSettings | None = None,
+    ) -> None:
         self.viewer, self.reading = viewer, reading
+        #: The folders of the course's earlier visits, and how the reading was opened.
+        self.earlier, self.opened_with = tuple(earlier), opened_with
         self.tools = ToolBox()
         #: What runs and reads the masks meanwhile; edits wait for it. Empty when they need not.
         self.paused = ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from napari.components.overlays import BrushCircleOverlay
 from numpy.typing import NDArray
 
 from livervol.edit.brush import erase, paint
@@ -42,6 +43,10 @@ class Gestures:
             "eraser": self._brush,
             "click": self._click,
         }
+        for overlay in desk.viewer.canvas.overlays.values():
+            if isinstance(overlay, BrushCircleOverlay):
+                # its dark box stays behind on the image when the circle goes
+                overlay.box = False
         desk.viewer.mouse_drag_callbacks.append(self._on_press)
         desk.taken.connect(self.show_cursor)
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLay
 
 from livervol.workflows.reading_save import save, sign_off, withdraw_sign_off
 from livervol.workflows.reading_table import Numbers
+from napari_livervol.adjudication import AdjudicationBox
 from napari_livervol.desk import Desk
 from napari_livervol.numbers_dock import headline, response_words
 
@@ -16,9 +17,9 @@ __all__ = ["ReportPage"]
 
 
 class ReportPage(QWidget):
-    """``locked()`` is called when the lock may have changed; ``adjudicate()`` opens the comparison of two readers."""
+    """``locked()`` is called when the lock may have changed; ``adjudication`` stands below, closed at first."""
 
-    def __init__(self, desk: Desk, locked: Callable[[], Any], adjudicate: Callable[[], Any]) -> None:
+    def __init__(self, desk: Desk, locked: Callable[[], Any], adjudication: AdjudicationBox) -> None:
         super().__init__()
         self.desk, self._locked = desk, locked
         box = QVBoxLayout(self)
@@ -42,8 +43,20 @@ class ReportPage(QWidget):
             _button("Withdraw", "withdraw", "Takes the sign-off back; the line above is the reason", self._withdraw)
         )
         box.addLayout(row)
-        box.addWidget(_button("Adjudicate two readers …", "adjudicate",
-                              "Shows where two signed readings differ and takes the final", adjudicate))  # fmt: skip
+        show = _button(
+            "Two readers, adjudication …",
+            "adjudicate",
+            "Where two signed readings differ, and whose stands",
+            self._show_adjudication,
+        )
+        box.addWidget(show)
+        self.adjudication = adjudication
+        self.adjudication.hide()
+        box.addWidget(self.adjudication)
+
+    def _show_adjudication(self) -> None:
+        self.adjudication.refresh()
+        self.adjudication.setVisible(not self.adjudication.isVisible())
 
     def show_numbers(self, numbers: Numbers) -> None:
         """The reading in a few lines."""

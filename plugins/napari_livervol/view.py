@@ -57,11 +57,13 @@ def _keep_when_closed(window: Any) -> None:
 
 
 def reading_panel(napari_viewer: Any) -> Any:
-    """The reading panel in an open napari (npe2 widget): docks itself and returns its guide."""
+    """The reading panel in an open napari (npe2 widget), which docks the guide that is returned."""
     from napari_livervol.window import ReadingWindow
 
-    window = ReadingWindow(napari_viewer)
-    window.guide.window_of_reading = window
+    window = ReadingWindow(napari_viewer, docked=False)
+    _keep_when_closed(window)
+    # the guide is what napari keeps; it keeps the rest
+    window.guide.reading_window = window
     return window.guide
 
 

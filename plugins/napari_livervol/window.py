@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QPushButton, QShort
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import Numbers
 from livervol.workflows.visit import run_visit
+from napari_livervol.adjudication import AdjudicationBox
 from napari_livervol.contour import ContourTool
 from napari_livervol.desk import EDITABLE, Desk
 from napari_livervol.gestures import Gestures
@@ -60,9 +61,12 @@ class Courier(QObject):
 
 
 class ReadingWindow:
-    """The plugin on one napari viewer. ``open_visit`` starts a reading; ``close`` gives its journal free."""
+    """The plugin on one napari viewer. ``open_visit`` starts a reading; ``close`` gives its journal free.
 
-    def __init__(self, viewer: Any) -> None:
+    ``docked`` false leaves it to the caller to dock ``guide``.
+    """
+
+    def __init__(self, viewer: Any, *, docked: bool = True) -> None:
         self.viewer = viewer
         self.desk: Desk | None = None
         self.numbers_worker: LatestOnly | None = None
@@ -84,11 +88,12 @@ class ReadingWindow:
         self._parts: list[QWidget] = []
         self._stoppers: list[Callable[[], Any]] = []
         window = viewer.window
-        window.add_dock_widget(self.guide, area="right", name="livervol", add_vertical_stretch=False)
+        if docked:
+            window.add_dock_widget(self.guide, area="right", name="livervol", add_vertical_stretch=False)
         self.numbers_area = window.add_dock_widget(self.dock, area="bottom", name="numbers")
         self.views.dock = window.add_dock_widget(self.row, area="bottom", name="views")
         self.views.dock.hide()
-        self.main = self.guide.window()
+        self.main = self.dock.window()
         for dock in self.main.findChildren(QDockWidget):
             # napari's own controls paint past the journal; the View menu brings them back
             if dock.windowTitle() == "layer controls":
@@ -123,7 +128,7 @@ class ReadingWindow:
             self.memory.setValue("reader", reader)
             self.load.folder.setText(str(folder))
             self.load.reader.setText(reader)
-            self.show_reading(reading, earlier)
+            self.show_reading(reading, earlier, settings)
 
         self.jobs.run(f"Opening {folder.name}", work, then)
 
@@ -137,11 +142,13 @@ class ReadingWindow:
 
         self.jobs.run("Segmenting a new visit", work, then)
 
-    def show_reading(self, reading: Reading, earlier: tuple[Path, ...] = ()) -> None:
-        """Put a reading on the window."""
+    def show_reading(
+        self, reading: Reading, earlier: tuple[Path, ...] = (), settings: ReadingSettings | None = None
+    ) -> None:
+        """Put a reading on the window, instead of the one that is open."""
         self.close()
         self.viewer.layers.clear()
-        desk = self.desk = Desk(self.viewer, reading)
+        desk = self.desk = Desk(self.viewer, reading, earlier, settings)
         desk.refused.connect(self.guide.refuse)
         desk.said.connect(self.guide.say)
         self.views.desk, self.views.earlier = desk, earlier
@@ -153,7 +160,8 @@ class ReadingWindow:
         self.tools = ToolsBox(desk, operations(desk, self._other_lesion))
         self.lesions = LesionPage(desk)
         self.remnant = RemnantPage(desk, gestures, self.jobs)
-        self.report = ReportPage(desk, self._show_lock, self._adjudicate)
+        self.adjudication = AdjudicationBox(desk, self.jobs, lambda found: self.show_reading(found, earlier, settings))
+        self.report = ReportPage(desk, self._show_lock, self.adjudication)
         self._fill_pages()
         desk.changed.connect(self._on_changed)
         self.numbers_worker = LatestOnly(reading.refresh, self.courier.done.emit, self.courier.failed.emit)
@@ -298,9 +306,6 @@ class ReadingWindow:
         visit = reading.files.visit
         self.guide.headline.setText(f"<b>{visit.name}</b> {reading.files.date}, reader {reading.reader}{locked}")
         self.guide.tick("report", bool(reading.locked))
-
-    def _adjudicate(self) -> None:
-        self.guide.refuse("Adjudication needs two readings that are signed off.")
 
     def _view_buttons(self) -> dict[str, tuple[str, str, Callable[[], Any]]]:
         return {

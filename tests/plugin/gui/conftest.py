@@ -14,6 +14,8 @@ import pytest
 from tools import need_tool
 
 _SCREEN = "1400x900x24"
+#: Screens that go with this process: kept here, because a forgotten Popen complains that its program still runs.
+_OPEN: list[subprocess.Popen] = []
 
 
 def _start_screen() -> tuple[subprocess.Popen, str]:
@@ -25,6 +27,7 @@ def _start_screen() -> tuple[subprocess.Popen, str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    _OPEN.append(server)
     os.close(write)
     with os.fdopen(read) as answer:
         number = answer.readline().strip()
@@ -36,6 +39,7 @@ def _start_screen() -> tuple[subprocess.Popen, str]:
 def screen(tmp_path_factory):
     """The display's name; Qt and xdotool use it."""
     need_tool("xdotool")
+    pytest.importorskip("qtpy")
     if sys.platform != "linux":
         pytest.skip("X11 is needed")
     if "PySide6.QtWidgets" in sys.modules:
@@ -56,6 +60,7 @@ def screen(tmp_path_factory):
 
     if QApplication.instance() is None:
         server.terminate()
+        server.wait(timeout=20)
     # else the screen goes with its last program: Qt ends a process whose screen goes first
 
 
@@ -185,7 +190,7 @@ class Hand:
 
 
 @pytest.fixture
-def hand(screen, napari_there):
+def hand(napari_there, screen):
     """A window with the reading panel, and a hand on it."""
     from napari_livervol.view import new_window
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from livervol.edit.brush import Brush, paint
 from livervol.grid import Grid
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.scan import Scan, Segmentation
+from livervol.workflows.reading import Reading
+from livervol.workflows.reading_save import sign_off
 from livervol.workflows.visit import GivenMasks, measure_masks
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -63,7 +66,7 @@ def white_middle(grey):
 
 def opened(hand, visit, reader):
     hand.window.open_visit(visit, reader)
-    hand.until(lambda: hand.window.desk is not None, 240)
+    hand.until(lambda: hand.window.desk is not None and hand.window.desk.reading.reader == reader, 240)
     hand.settled()
     for layer in hand.window.desk.layers.values():
         layer.visible = False
@@ -142,3 +145,49 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     assert "smart brush" in hand.window.help.text()
     hand.shot("24_keys")
     hand.window.help.close()
+
+
+def test_a_plane_of_ones_own_and_ranked_operations(hand, lopsided):
+    desk = opened(hand, lopsided, "R3")
+    hand.press("step_remnant")
+    hand.press("draw_plane")
+    hand.drag([hand.spot((desk.plane_index(), 12, 30)), hand.spot((desk.plane_index(), 44, 30))])
+    hand.until(lambda: "FLR" in hand.window.remnant.plane_says.text())
+    assert "resection" in [layer.name for layer in hand.viewer.layers]
+    first = hand.window.remnant.plane_says.text()
+    # the plane follows its end
+    hand.drag([hand.spot((desk.plane_index(), 44, 30)), hand.spot((desk.plane_index(), 44, 26))])
+    hand.until(lambda: hand.window.remnant.plane_says.text() != first)
+    hand.shot("25_plane")
+    hand.press("rank")
+    hand.until(lambda: hand.window.remnant.table.rowCount() > 5)
+    assert (desk.reading.folder / "plan.json").is_file()
+    hand.shot("26_ranked")
+
+
+def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
+    for reader, at in (("R7", None), ("R8", (20, 28, 38))):
+        with Reading.open(lopsided, reader) as reading:
+            if at is not None:
+                reading.apply(paint(reading.canvas("liver"), [at], Brush(9.0, None), 1))
+            theirs = reading.masks["liver"].copy()
+            sign_off(reading)
+    opened(hand, lopsided, "R9")
+    hand.press("step_report")
+    hand.press("adjudicate")
+    hand.press("compare")
+    assert "stay blinded" in hand.window.guide.status.text()
+    opened(hand, lopsided, "R7")
+    hand.press("step_report")
+    hand.press("adjudicate")
+    hand.press("compare")
+    hand.until(lambda: "Dice" in hand.window.adjudication.says.text())
+    assert "readers differ" in [layer.name for layer in hand.viewer.layers]
+    hand.shot("27_differences")
+    hand.press("pick_liver")
+    hand.type("R8")
+    hand.key("Return")
+    hand.press("open_adjudicated")
+    hand.until(lambda: hand.window.desk is not None and hand.window.desk.reading.reader == "adjudicated")
+    hand.settled()
+    assert np.array_equal(hand.window.desk.reading.masks["liver"], theirs)
