@@ -43,8 +43,6 @@ WIDE = 0.62
 #: The outermost liver is partial volume (mm), except near the two roots, where vessels enter.
 RIM_MM, ROOT_REACH_MM = 3.0, 45.0
 MIN_VOXELS = 60
-#: Least brightness of vessels over parenchyma, in its units and over its scatter, for the phase to be usable.
-MIN_CONTRAST, MIN_CONTRAST_SIGMAS = 12.0, 1.2
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,8 +83,8 @@ def segment_vessels(
         return _nothing(liver, "Vessels: no portal-venous or delayed phase was given.", Phase.UNKNOWN)
     liver.require_grid(chosen.grid)
     warnings = [] if chosen.modality == "CT" else ["Vessels: reading them from MR has not been validated."]
-    if chosen.phase not in (Phase.PORTAL_VENOUS, Phase.UNKNOWN):
-        warnings.append(f"Vessels were read from the {chosen.phase.value.replace('_', ' ')} phase; check them.")
+    if chosen.phase is Phase.DELAYED:
+        warnings.append("Vessels were read from the delayed phase; check them.")
     reading = reading or read_shape(liver, find_model(MODEL))
     guide = shape_guide(reading)
     found = vessel_field(chosen, liver)
@@ -143,7 +143,7 @@ def vessels_of_mask(
 
 def _choose(scan: Scan | Mapping[Phase, Scan]) -> Scan | None:
     if isinstance(scan, Scan):
-        return scan
+        return scan if scan.phase in _PHASES else None
     return next((scan[phase] for phase in _PHASES if phase in scan), None)
 
 
