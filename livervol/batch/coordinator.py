@@ -9,7 +9,6 @@ visits back until it is done, so that no result depends on what went wrong aroun
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from livervol.batch.task import (
     Outcome,
     TaskSettings,
     VisitTask,
+    discard,
     is_result,
     key_of,
     lost,
@@ -131,8 +131,8 @@ def run_batch(
     try:
         (out / RESULTS).mkdir(parents=True, exist_ok=True)
         with exclusive(out / WORKING / f"{name}.lock"):
-            for left in (out / WORKING).glob(f"{name}@*"):  # of a batch that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            for left in [*(out / WORKING).glob(f"{name}@*"), *(out / WORKING).glob("gone-*")]:  # of a killed batch
+                discard(left)
             return _run(VisitTable(table.root, rows), out, name, settings, executor, quiet)
     finally:
         executor.close(now=True)
@@ -149,7 +149,7 @@ def _run(
             return job.run(board)
     finally:
         recorder.close()
-        shutil.rmtree(working, ignore_errors=True)
+        discard(working)
 
 
 def _dask(address: str) -> Executor:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from livervol import __version__
 from livervol.batch.memory import peak_mb, reset_peak
@@ -29,6 +30,7 @@ __all__ = [
     "Outcome",
     "TaskSettings",
     "VisitTask",
+    "discard",
     "key_of",
     "lost",
     "model_hashes",
@@ -258,6 +260,7 @@ def _make(task: VisitTask, key: str, digest: str, folder: Path) -> None:
     task.working.mkdir(parents=True, exist_ok=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"{key[:8]}-", dir=task.working))
+    held = os.open(scratch, os.O_RDONLY)
     try:
         made = scratch / "visit"
         date, attributes = _run(task, scratch, made)
@@ -276,6 +279,7 @@ def _make(task: VisitTask, key: str, digest: str, folder: Path) -> None:
             "earlier": list(task.earlier),
         }
         write_text(made / TASK_FILE, json.dumps(stated, indent=1, ensure_ascii=False) + "\n")
+        _require_same(scratch, held)
         try:
             made.rename(folder)
         except OSError:
@@ -287,7 +291,32 @@ def _make(task: VisitTask, key: str, digest: str, folder: Path) -> None:
         finally:
             os.close(descriptor)
     finally:
+        os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Take a scratch folder away while somebody may still be writing into it.
+
+    It is renamed before it is emptied: nothing under the name its writer knows is ever half there, and what he makes
+    under that name afterwards is not the folder he began with, which he looks at before he is done.
+    """
+    gone = folder.with_name(f"gone-{uuid4().hex}")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _require_same(scratch: Path, held: int) -> None:
+    """Refuse to go on in a scratch folder that was taken away and, perhaps, made again since ``held`` was opened."""
+    try:
+        same = os.path.samestat(os.fstat(held), scratch.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise OSError(errno.ESTALE, "the scratch folder was taken away")
 
 
 def _run(task: VisitTask, scratch: Path, made: Path) -> tuple[str, dict[str, str]]:

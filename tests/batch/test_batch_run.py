@@ -18,7 +18,7 @@ from batch_faults import differences
 from batch_throughput import dask_cluster
 
 from livervol.batch import BatchSettings, read_visits, run_batch
-from livervol.batch.task import TaskSettings, VisitTask, model_hashes, perform, program_of
+from livervol.batch.task import TaskSettings, VisitTask, discard, model_hashes, perform, program_of
 from livervol.cli import main
 from livervol.errors import LivervolError
 from livervol.ledger import check, open_ledger
@@ -154,6 +154,25 @@ def test_sentences_say_nothing_of_where_the_study_lies(task):
     outcome = perform(replace(task, row=row))
     assert outcome.kind == "refused"
     assert str(task.root) not in outcome.sentence
+
+
+@pytest.mark.parametrize("when", ["before writing", "after writing"])
+def test_scratch_taken_away_under_a_worker_gives_no_half_result(task, monkeypatch, when):
+    def taken(*words, **named):
+        if when == "before writing":
+            discard(task.working)  # the writers below make their folders again
+        output = measure_masks(*words, **named)
+        if when == "after writing":
+            discard(task.working)
+        return output
+
+    monkeypatch.setattr("livervol.workflows.visit.measure_masks", taken)
+    outcome = perform(task)
+    assert outcome.kind == "disk"
+    assert outcome.transient
+    assert list((task.out / "results").iterdir()) == []
+    monkeypatch.undo()
+    assert perform(task).kind == ""
 
 
 @pytest.mark.parametrize(("stated", "kind"), [("2020-01-02", ""), ("2020", ""), ("", ""), ("2020-01-03", "refused")])
