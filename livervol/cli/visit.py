@@ -22,6 +22,9 @@ Viable = Annotated[Path | None, typer.Option("--viable", help="Viable part, labe
 Segments = Annotated[Path | None, typer.Option("--segments", help="Couinaud segments 1..8 (41, 42 for IVa, IVb).")]
 Vessels = Annotated[Path | None, typer.Option("--vessels", help="Vessels: 1 portal vein, 2 hepatic veins.")]
 
+SegmentsMethod = Annotated[
+    str, typer.Option("--segments-method", help="shape, or combined: shape with the vessels that were found.")
+]
 Resection = Annotated[
     list[str] | None, typer.Option("--resection", help="Operation by name, or segments:5,6; repeatable.")
 ]
@@ -49,6 +52,11 @@ def run(
     accept_early_arterial: Annotated[
         bool, typer.Option("--accept-early-arterial", help="Judge viability in an early arterial phase too.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Liver model: a released one, nnunet:FOLDER or totalsegmentator[:FOLDER]."),
+    ] = None,
+    segments_method: SegmentsMethod = "shape",
     resection: Resection = None,
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
@@ -66,7 +74,12 @@ def run(
             out,
             given=GivenMasks(liver, lesions, viable, segments, vessels),
             settings=VisitSettings(
-                accept_early_arterial, overwrite, tuple(resection or ()), patient_size(height_cm, weight_kg, sex)
+                accept_early_arterial,
+                overwrite,
+                tuple(resection or ()),
+                patient_size(height_cm, weight_kg, sex),
+                model,
+                segments_method,
             ),
             progress=progress,
         )
@@ -84,6 +97,7 @@ def measure(
     viable: Viable = None,
     segments: Segments = None,
     vessels: Vessels = None,
+    segments_method: SegmentsMethod = "shape",
     resection: Resection = None,
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
@@ -104,6 +118,7 @@ def measure(
                 overwrite=overwrite,
                 resections=tuple(resection or ()),
                 patient=patient_size(height_cm, weight_kg, sex),
+                segments_method=segments_method,
             ),
             progress=progress,
         )

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from livervol.align import align
+from livervol.align import Alignment, align
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import atomic_folder
 from livervol.measure.pairing import EarlierVisit, pair_lesions, renumbered
 from livervol.measure.resection import operation
-from livervol.scan import Phase
-from livervol.segment.couinaud import segment_couinaud
+from livervol.scan import Phase, Scan
+from livervol.segment.external import liver_segmenter
 from livervol.segment.lesions import segment_lesions
-from livervol.segment.liver import segment_liver
+from livervol.segment.liver import LiverResult
 from livervol.segment.phase import recognise_phases
 from livervol.segment.viability import segment_viability
+from livervol.workflows.anatomy import SEGMENT_METHODS, find_anatomy
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
-from livervol.workflows.plan import spread_of
 from livervol.workflows.visit_output import measure_and_write
 from livervol.workflows.visit_state import (
     MASK_NAMES,
@@ -57,7 +59,8 @@ def run_visit(
     course's visits so far, whose lesion numbers are kept. Raises ``LivervolError`` when the input is refused.
     """
     settings = settings or VisitSettings()
-    _check_resections(settings)
+    _check(settings)
+    draw = liver_segmenter(settings.model)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs)
@@ -65,15 +68,15 @@ def run_visit(
         progress("recognising phases")
         _recognise(work, visit)
         progress("finding the liver")
-        _find_liver(work)
+        _find_liver(work, draw)
         progress("aligning phases")
         _align(work)
         progress("finding lesions")
         _find_lesions(work, earlier)
         progress("judging viability")
         _judge_viability(work, settings)
-        progress("finding segments")
-        _find_segments(work)
+        progress("finding vessels and segments")
+        find_anatomy(work, settings.segments_method)
         return measure_and_write(work, settings, folder, Path(out), progress)
 
 
@@ -91,7 +94,7 @@ def measure_masks(
     with the reason.
     """
     settings = settings or VisitSettings()
-    _check_resections(settings)
+    _check(settings)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs) if inputs else None
@@ -105,7 +108,7 @@ def measure_masks(
             work.grid = work.masks["liver"].grid
         _require_one_grid(work)
         progress("finding segments")
-        _find_segments(work)
+        find_anatomy(work, settings.segments_method, look_for_vessels=False)
         if "viable" in work.masks:
             work.evaluable, work.evaluable_reason = True, "viable tissue was given by the caller"
         else:
@@ -169,12 +172,14 @@ def _recognise(work: Work, visit: VisitScans) -> None:
         )
 
 
-def _find_liver(work: Work) -> None:
+def _find_liver(work: Work, draw: Callable[[Scan], LiverResult]) -> None:
     assert work.reference is not None
     if "liver" not in work.masks:
-        found = segment_liver(work.phases[work.reference])
+        found = draw(work.phases[work.reference])
         work.masks["liver"] = found.segmentation
-        work.confidence["liver"] = round(float(found.confidence), 3)
+        # other people's models say nothing of their confidence
+        if not math.isnan(found.confidence):
+            work.confidence["liver"] = round(float(found.confidence), 3)
         work.quality += found.warnings
     _require_one_grid(work)
 
@@ -185,13 +190,28 @@ def _align(work: Work) -> None:
     for phase, moving in list(work.phases.items()):
         if phase is work.reference:
             continue
-        aligned = align(moving, fixed, mask=work.masks.get("liver"))
+        aligned = align(moving, fixed, mask=work.masks.get("liver"), deformable=True)
         work.quality += [f"{phase.value.replace('_', ' ')}: {warning}" for warning in aligned.warnings]
         row = next(r for r in work.phase_rows if r["used"] and r["phase"] == phase.value)
-        row["aligned_by"], row["shift_mm"] = aligned.method, round(aligned.shift_mm, 2)
+        row.update(_alignment_entry(aligned))
         work.phases[phase] = aligned.scan
         if not aligned.usable_for_subtraction:
             work.not_subtracted.add(phase)
+
+
+def _alignment_entry(aligned: Alignment) -> dict[str, Any]:
+    """How a phase was brought onto the reference, as measurements.json keeps it."""
+    entry: dict[str, Any] = {
+        "aligned_by": aligned.method,
+        "shift_mm": round(aligned.shift_mm, 2),
+        "bend_mm": round(aligned.bend_mm, 2),
+    }
+    if aligned.method == "deformable":
+        entry["jacobian_range"] = [round(float(v), 3) for v in aligned.jacobian_range]
+        entry["local_correlation"] = [
+            round(float(v), 4) for v in (aligned.correlation_before, aligned.correlation_after)
+        ]
+    return entry
 
 
 def _find_lesions(work: Work, earlier: Sequence[VisitOutput]) -> None:
@@ -235,16 +255,10 @@ def _judge_viability(work: Work, settings: VisitSettings) -> None:
     work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
 
 
-def _check_resections(settings: VisitSettings) -> None:
+def _check(settings: VisitSettings) -> None:
     for slug in settings.resections:
         operation(slug)  # an unknown name is refused before any work is done
-
-
-def _find_segments(work: Work) -> None:
-    if "segments" in work.masks:
-        return
-    found = segment_couinaud(work.masks["liver"])
-    work.masks["segments"] = found.segmentation
-    work.spread = spread_of(found)
-    work.confidence["segments"] = round(found.confidence, 3)
-    work.quality += found.warnings
+    if settings.segments_method not in SEGMENT_METHODS:
+        raise ScanError(
+            refusal("segments method", expected=" or ".join(SEGMENT_METHODS), got=repr(settings.segments_method))
+        )

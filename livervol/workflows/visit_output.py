@@ -18,6 +18,7 @@ from livervol.measure.uncertainty import Effect, Spread, spread_of_lesions, with
 from livervol.measure.visit import VisitMeasurements, measure_visit
 from livervol.report.visit import VisitPage, visit_html
 from livervol.segment.viability_spread import boundary_variants, viability_variants
+from livervol.workflows.anatomy import vessel_measurements, vessels_entry
 from livervol.workflows.plan import spread_entry
 from livervol.workflows.visit_state import Progress, VisitOutput, VisitSettings, Work
 
@@ -35,7 +36,8 @@ def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasureme
         settings.patient,
         RemnantSettings(spread=work.spread),
     )
-    return replace(measured, measurements=(*measured.measurements, *remnants))
+    vessels = vessel_measurements(work, settings.resections)
+    return replace(measured, measurements=(*measured.measurements, *remnants, *vessels))
 
 
 def _with_spread(work: Work, measured: VisitMeasurements) -> tuple[VisitMeasurements, Spread]:
@@ -88,6 +90,8 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
         **nested_values(measured.measurements),
         "lesions": lesions,
         **({"tracking": [_track_entry(track) for track in work.tracks]} if work.tracks else {}),
+        **vessels_entry(work.vessels),
+        **({"segments_disagreement_percent": work.disagreement_percent} if work.disagreement_percent else {}),
         "phases": work.phase_rows,
         "mrecist_evaluable": work.evaluable,
         "mrecist_reason": work.evaluable_reason,
@@ -106,6 +110,8 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
             "settings": {
                 "accept_early_arterial": settings.accept_early_arterial,
                 "resections": list(settings.resections),
+                "segments_method": settings.segments_method,
+                **({"model": settings.model} if settings.model else {}),
             },
             "inputs": [
                 {"kind": source.kind, "uids": list(source.uids), "voxels_sha256": source.sha256}

@@ -14,6 +14,7 @@ from livervol.measure.remnant import SegmentSpread
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements
 from livervol.scan import Phase, Scan, Segmentation, Source
+from livervol.segment.vessels import VesselsResult
 from livervol.segment.viability import Judgement
 
 __all__ = ["MASK_NAMES", "GivenMasks", "Progress", "VisitOutput", "VisitSettings", "Work", "silent"]
@@ -53,6 +54,8 @@ class VisitSettings:
     overwrite: bool = False
     resections: tuple[str, ...] = ()
     patient: PatientSize | None = None
+    model: str | None = None
+    segments_method: str = "shape"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,8 @@ class Work:
     spread: SegmentSpread | None = None
     tracks: tuple[Track, ...] = ()
     judgement: Judgement | None = None
+    vessels: VesselsResult | None = None
+    disagreement_percent: dict[str, float] = field(default_factory=dict)
 
     @property
     def stored(self) -> Grid | None:
