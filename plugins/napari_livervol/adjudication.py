@@ -81,6 +81,8 @@ class AdjudicationBox(QWidget):
         for what in _PICKS:
             combo = QComboBox()
             combo.setObjectName(f"pick_{what}")
+            # a long comparison above must not squeeze it
+            combo.setMinimumHeight(24)
             combo.setToolTip("Whose stands; it can be edited afterwards")
             self.picks[what] = combo
             form.addRow(f"{what.capitalize()} by", combo)

@@ -17,6 +17,9 @@ class Key(NamedTuple):
     group: str
 
 
+#: Groups in the help's right column.
+_RIGHT = ("Tools", "Edits", "Lesions")
+
 #: The one table of keys.
 KEYS = (
     Key("Shift-/", "help", "this list (?)", "Window"),
@@ -77,16 +80,16 @@ def bind_keys(viewer: Any, actions: Mapping[str, Callable[[], Any]]) -> None:
 
 
 def key_help() -> str:
-    """The table as a small HTML page."""
-    groups: dict[str, list[Key]] = {}
+    """The table as a small HTML page in two columns."""
+    columns: tuple[list[str], list[str]] = ([], [])
+    seen: set[str] = set()
     for key in KEYS:
-        groups.setdefault(key.group, []).append(key)
-    rows = []
-    for group, keys in groups.items():
-        rows.append(f'<tr><td colspan="2"><b>{group}</b></td></tr>')
-        for key in keys:
-            press = "?" if key.press == "Shift-/" else key.press.replace("Control", "Ctrl").replace("-", "+")
-            rows.append(f"<tr><td><code>{press}</code>&nbsp;&nbsp;</td><td>{key.says}</td></tr>")
+        rows = columns[key.group in _RIGHT]
+        if key.group not in seen:
+            seen.add(key.group)
+            rows.append(f'<tr><td colspan="2"><b>{key.group}</b></td></tr>')
+        press = "?" if key.press == "Shift-/" else key.press.replace("Control", "Ctrl").replace("-", "+")
+        rows.append(f"<tr><td><code>{press}</code>&nbsp;&nbsp;</td><td>{key.says}</td></tr>")
     mouse = (
         ("wheel", "scroll slices"),
         ("Ctrl + wheel", "zoom"),
@@ -94,6 +97,7 @@ def key_help() -> str:
         ("middle drag", "move the image while a tool is chosen"),
         ("right drag", "brightness and contrast"),
     )
-    rows.append('<tr><td colspan="2"><b>Mouse</b></td></tr>')
-    rows += [f"<tr><td><code>{press}</code>&nbsp;&nbsp;</td><td>{says}</td></tr>" for press, says in mouse]
-    return f"<table cellpadding='2'>{''.join(rows)}</table>"
+    columns[0].append('<tr><td colspan="2"><b>Mouse</b></td></tr>')
+    columns[0].extend(f"<tr><td><code>{press}</code>&nbsp;&nbsp;</td><td>{says}</td></tr>" for press, says in mouse)
+    tables = (f"<td><table cellpadding='2'>{''.join(rows)}</table></td>" for rows in columns)
+    return f"<table cellspacing='12'><tr>{''.join(tables)}</tr></table>"

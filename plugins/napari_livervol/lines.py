@@ -16,6 +16,8 @@ _NAME = "diameters"
 #: Which lengths are drawn, and how.
 _COLORS = {"longest_mm": "#F0E442", "viable_longest_mm": "#FF8C42"}
 _MANUAL = "#7CFC00"
+#: Width of what counts, in pixels of the scan.
+_WIDTH = 0.6
 
 
 class LineDrawing:
@@ -48,10 +50,9 @@ class LineDrawing:
         layer = self._layer
         layer.data = []
         if data:
-            width = 0.6 * min(grid.spacing_mm[1:])
             layer.add(
                 data,
                 shape_type="line",
                 edge_color=[_MANUAL if d.by == "manual" else _COLORS[d.name] for d in lines],
-                edge_width=[width if d.chosen else width / 2 for d in lines],
+                edge_width=[_WIDTH if d.chosen else _WIDTH / 2 for d in lines],
             )

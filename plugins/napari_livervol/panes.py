@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.qt import QtViewer
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from livervol.grid import Grid
@@ -84,8 +85,9 @@ class PaneRow(QWidget):
         self._moving = False
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        self.splitter = QSplitter()
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
         row.addWidget(self.splitter)
+        self.hide()
         viewer.dims.events.point.connect(self.follow)
         viewer.scene.camera.events.zoom.connect(self._follow_camera)
         viewer.scene.camera.events.center.connect(self._follow_camera)
@@ -104,9 +106,18 @@ class PaneRow(QWidget):
                 self._lead(pane, back)
 
             pane.model.dims.events.point.connect(lead)
-            pane.model.reset_view()
+        self.setVisible(bool(self.panes))
         self.splitter.setSizes([1] * len(self.panes))
         self.follow()
+        # the canvases know their size only after they have been laid out
+        QTimer.singleShot(150, self.fit)
+
+    def fit(self) -> None:
+        """Fit every pane to its canvas, then to the main viewer's zoom where they show the same plane."""
+        for pane, _, _ in self.panes:
+            place = pane.model.dims.point
+            pane.model.reset_view()
+            pane.model.dims.point = place
         self._follow_camera()
 
     def refresh(self, name: str | None = None) -> None:

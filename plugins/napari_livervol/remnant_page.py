@@ -239,8 +239,7 @@ class RemnantPage(QWidget):
         data = [shown_index(grid, np.array(line)) for line in self._lines.values()]
         self._line_layer.data = []
         if data:
-            width = min(grid.spacing_mm)
-            self._line_layer.add(data, shape_type="line", edge_color="#FF4136", edge_width=width)
+            self._line_layer.add(data, shape_type="line", edge_color="#FF4136", edge_width=0.7)
 
     def _cut(self) -> None:
         liver, lesions = snapshot(self.desk.reading, "liver"), snapshot(self.desk.reading, "lesions")

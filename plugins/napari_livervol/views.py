@@ -27,7 +27,6 @@ class Views:
         self.desk: Desk | None = None
         self.earlier: tuple[Path, ...] = ()
         self.mode = ""
-        self.dock: Any = None
         self._aligned: dict[Path, tuple[Scan, dict[str, Segmentation], PointMap, PointMap, str]] = {}
 
     def _toggle(self, mode: str) -> bool:
@@ -42,12 +41,8 @@ class Views:
         """Nothing beside the main canvas."""
         self.mode = ""
         self.row.show_panes([])
-        if self.dock is not None:
-            self.dock.hide()
 
     def _show(self, panes: Sequence[tuple[Pane, PointMap, PointMap]]) -> None:
-        if self.dock is not None:
-            self.dock.show()
         self.row.show_panes(panes)
 
     def _shown(self) -> list[Any]:

@@ -91,9 +91,11 @@ class ReadingWindow:
         if docked:
             window.add_dock_widget(self.guide, area="right", name="livervol", add_vertical_stretch=False)
         self.numbers_area = window.add_dock_widget(self.dock, area="bottom", name="numbers")
-        self.views.dock = window.add_dock_widget(self.row, area="bottom", name="views")
-        self.views.dock.hide()
         self.main = self.dock.window()
+        # beside the main canvas, each half of the middle
+        middle = self.main.centralWidget().layout()
+        middle.addWidget(self.row, 1)
+        middle.setStretch(0, 1)
         for dock in self.main.findChildren(QDockWidget):
             # napari's own controls paint past the journal; the View menu brings them back
             if dock.windowTitle() == "layer controls":
@@ -393,7 +395,6 @@ class ReadingWindow:
         state = self.memory.value("layout")
         if state is not None:
             self.main.restoreState(state)
-            self.views.dock.hide()
 
     def keep_layout(self) -> None:
         """Remember where the panels stand, for the next window."""

@@ -114,6 +114,7 @@ class Hand:
         from qtpy.QtWidgets import QWidget
 
         found = [w for w in self.window.main.centralWidget().findChildren(QWidget) if "Canvas" in type(w).__name__]
+        found = [w for w in found if not self.window.row.isAncestorOf(w)]
         return found[0]
 
     def spot(self, index_zyx) -> tuple[int, int]:

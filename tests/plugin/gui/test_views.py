@@ -185,8 +185,8 @@ def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
     assert "readers differ" in [layer.name for layer in hand.viewer.layers]
     hand.shot("27_differences")
     hand.press("pick_liver")
-    hand.type("R8")
-    hand.key("Return")
+    hand.key("Down", "Down", "Return")
+    assert hand.window.adjudication.picks["liver"].currentText() == "R8"
     hand.press("open_adjudicated")
     hand.until(lambda: hand.window.desk is not None and hand.window.desk.reading.reader == "adjudicated")
     hand.settled()
