@@ -13,7 +13,9 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if "from bench import
 
 
 def test_there_is_a_benchmark_for_every_kernel_family():
-    assert {"components", "diameter", "distance", "fill", "front", "morphology", "smooth", "tally"} <= set(SCRIPTS)
+    assert {"components", "diameter", "distance", "fill", "front", "morphology", "smooth", "tally", "tubeness"} <= set(
+        SCRIPTS
+    )
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

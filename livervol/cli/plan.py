@@ -38,6 +38,9 @@ def plan(
     height_cm: Annotated[float | None, typer.Option("--height-cm", help="Body height in cm.")] = None,
     weight_kg: Annotated[float | None, typer.Option("--weight-kg", help="Body weight in kg.")] = None,
     sex: Annotated[str, typer.Option("--sex", help="male or female.")] = "",
+    vessels: Annotated[
+        bool, typer.Option("--vessels", help="Say what each operation does to the visit's portal and hepatic veins.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plan.json.")] = False,
 ) -> None:
     """List all standard operations that remove all tumour with the wanted margin, ranked by future liver remnant."""
@@ -49,7 +52,8 @@ def plan(
     rule = protocol(liver_condition)
     if threshold is not None:
         rule = replace(rule, name=f"{rule.name}, threshold given", threshold_percent=threshold)
-    settings = PlanSettings(margin_mm, rule, patient_size(height_cm, weight_kg, sex), overwrite=overwrite)
+    size = patient_size(height_cm, weight_kg, sex)
+    settings = PlanSettings(margin_mm, rule, size, vessels=vessels, overwrite=overwrite)
     _show(plan_visit(folder, settings), settings.margin_mm, folder)
 
 
@@ -77,6 +81,13 @@ def _row(row: PlannedOperation) -> list[str]:
     return [row.remnant.operation.name, *(_cell(row.measurements.get(k), d) for k, d in _COLUMNS.values())]
 
 
+def _vessels_line(row: PlannedOperation) -> str:
+    """The proposal on the remnant's vessels in words."""
+    intact, cut = row.measurements["vessels.intact"], row.measurements["vessels.branches_cut"]
+    answer = {None: "unknown", 0.0: "no", 1.0: "yes"}[intact.value]
+    return f"{row.remnant.operation.name}: vessels intact: {answer} (proposal); cuts {cut.value or 0:.0f}: {cut.method}"
+
+
 def _show(found: Plan, margin_mm: float, folder: Path) -> None:
     console = wide_console()
     table = Table(title=f"Operations that clear all tumour by {margin_mm:g} mm", title_justify="left")
@@ -91,6 +102,9 @@ def _show(found: Plan, margin_mm: float, folder: Path) -> None:
             console.print(f"P(enough): {chance.method.split(' against ')[-1].split(';')[0]}", markup=False)
     else:
         console.print(f"no standard operation clears all tumour by {margin_mm:g} mm")
+    for row in found.possible:
+        if "vessels.intact" in row.measurements:
+            console.print(_vessels_line(row), markup=False, highlight=False, soft_wrap=True)
     for row in found.rejected:
         console.print(
             f"not {row.remnant.operation.name}: {row.rejected}", markup=False, highlight=False, soft_wrap=True

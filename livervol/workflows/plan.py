@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from livervol.records import Measurement
 from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
+from livervol.workflows.plan_vessels import vessels_under
 
 __all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_entry", "spread_of"]
 
@@ -30,13 +31,15 @@ __all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_vis
 class PlanSettings:
     """What a plan is asked: least tumour-free ``margin_mm``, the ``protocol`` that judges FLR, the patient's size.
 
-    ``uncertainty`` false leaves the intervals out (no network is run).
+    ``uncertainty`` false leaves the intervals out (no network is run). ``vessels`` adds what each operation does to the
+    visit's vessels, which takes a few seconds more.
     """
 
     margin_mm: float = 10.0
     protocol: RemnantProtocol = PROTOCOLS["trial"]
     patient: PatientSize | None = None
     uncertainty: bool = True
+    vessels: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -112,6 +115,8 @@ def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan
     if settings.uncertainty and not {41, 42} & set(segments.names):
         spread = _spread(root, liver, warnings)
     plan = _judge(liver, segments, lesions, settings, (spread, warnings))
+    if settings.vessels:
+        plan = _with_vessels(plan, root, (liver, segments, lesions))
     document = _document(plan, settings)
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(root / "plan.json", text + "\n", overwrite=settings.overwrite)
@@ -200,6 +205,20 @@ def _judge(
         rows.append(PlannedOperation(remnant, own, _reason(remnant, settings.margin_mm)))
     rows.sort(key=lambda row: -row.remnant.flr_of_functional_percent)
     return Plan(tuple(r for r in rows if not r.rejected), tuple(r for r in rows if r.rejected), tuple(warnings))
+
+
+def _with_vessels(plan: Plan, root: Path, masks: tuple[Segmentation, Segmentation, Segmentation | None]) -> Plan:
+    rows = (*plan.possible, *plan.rejected)
+    found, warnings = vessels_under(root, masks, [row.remnant.operation for row in rows])
+
+    def more(row: PlannedOperation) -> PlannedOperation:
+        return replace(row, measurements={**row.measurements, **found[row.slug]})
+
+    return Plan(
+        tuple(more(row) for row in plan.possible),
+        tuple(more(row) for row in plan.rejected),
+        (*plan.warnings, *warnings),
+    )
 
 
 def _reason(remnant: Remnant, margin_mm: float) -> str:
