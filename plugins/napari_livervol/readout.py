@@ -33,6 +33,7 @@ class Readout:
                 position=edge, font_size=11, color="#FFD166", visible=False, box=False
             )
         text = viewer.canvas.overlays.text
+        text.box = False
         text.visible, text.position, text.font_size, text.color = True, "top_left", 8, "#E8E8E8"
         viewer.dims.events.order.connect(self.refresh)
         viewer.dims.events.ndisplay.connect(self.refresh)
@@ -74,7 +75,7 @@ class Readout:
         self.viewer.canvas.overlays.text.text = self.text()
 
     def text(self) -> str:
-        """Two lines: plane, slice number and phase; position in mm and the value under the cursor."""
+        """Three lines: plane and slice number; phase; position in mm and the value under the cursor."""
         layer = self._reference()
         dims = self.viewer.dims
         if layer is None or dims.ndisplay != 2 or dims.ndim != 3:
@@ -88,7 +89,7 @@ class Readout:
             at[list(dims.displayed)] = cursor[list(dims.displayed)]
         index = np.rint(index_of(grid, at)).astype(int)
         inside = bool(((index >= 0) & (index < grid.shape_zyx)).all())
-        lines = [f"{_PLANES[axis]} {index[axis] + 1} of {grid.shape_zyx[axis]}   {layer.name}"]
+        lines = [f"{_PLANES[axis]} {index[axis] + 1} of {grid.shape_zyx[axis]}", layer.name]
         place = position_text(lps_of(grid, at))
         value = layer.get_value(at, world=True) if inside else None
         if value is not None and "livervol_modality" in layer.metadata:
