@@ -1,49 +1,50 @@
-"""Liver without learned weights: a probability atlas posed and bent onto the scan, refined on the scan's own grid."""
+"""The liver by a network that does not depend on contrast phase or modality and an atlas that learns the scan."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from livervol.errors import ScanError, refusal
+from livervol.grid import Grid
 from livervol.kernels.components import keep_largest
 from livervol.kernels.fill import fill_holes
-from livervol.kernels.smooth import gaussian
 from livervol.scan import Scan, Segmentation
 from livervol.segment.body import straight_scan
 from livervol.segment.liver_cut import cut_liver
+from livervol.segment.liver_net import LATTICE_MM
+from livervol.segment.liver_order import DRAWN_IN_MR, misplaced
 from livervol.segment.liver_pose import find_pose
-from livervol.segment.liver_prior import LiverPrior, load_prior
+from livervol.segment.liver_prior import LIVER, LiverPrior, load_prior
+from livervol.segment.liver_search import LiverView, dice_of, find_liver
 from livervol.segment.liver_warp import liver_map
+from livervol.segment.model import ModelCard, find_model
 
-__all__ = ["LiverResult", "segment_liver"]
+__all__ = ["MODEL", "LiverResult", "segment_liver"]
 
-MADE_BY = "classical liver v1"
+MODEL = "liver_v1"
 
-#: Side of the working voxels in mm.
-WORKING_MM = 2.0
-
-#: Membership from which a voxel is liver. The half level lies inside the true surface on CT, because the other classes
-#: share what the liver does not take: 0.35 took the volume error of three scans from -5.7 to -3.0 % in the mean.
-LEVEL = {"CT": 0.35, "MR": 0.5}
-
+#: A liver smaller than this is not credible in any scan of an adult, however cropped.
+LEAST_ML = 100.0
 #: Below this evidence (nats per ml) the scan is no likelier with a posed liver than without anatomy. Noise and a body
 #: of water gave at most 0.02, real abdomens 0.36 to 0.65, a small incomplete MR 0.11.
 LEAST_EVIDENCE = 0.05
-#: Evidence of a scan that leaves no doubt about the place.
-FULL_EVIDENCE = 0.30
-#: Agreement of the probabilities with the mask cut from them (soft Dice): real livers gave 0.93 to 0.98, a scan below
-#: the liver or a mirrored one 0.85 to 0.86.
-SOFT_DICE = (0.80, 0.96)
-#: A liver smaller than this is not credible in any scan of an adult, however cropped.
-LEAST_ML = 100.0
-#: Below this confidence a reader is warned.
-CONFIDENT = 0.60
+#: Dice of the network's probabilities with their own mask below which nothing is answered; real livers: 0.87 or more.
+LEAST_SOFT_DICE = 0.50
+#: The same, below which the atlas' probabilities, which learn the scan's grey values, take the place of the network's.
+TRUSTED_SOFT_DICE = 0.80
+#: Dice of the outline with the network's own mask below which the atlas, not the network, is taken to be misplaced.
+LEAST_CONSENT = 0.6
+#: Where the two parts of confidence are 0 and 1, and the confidence below which a reader is warned.
+SOFT_DICE, CONSENT, CONFIDENT = (0.85, 0.95), (0.75, 0.97), 0.65
 #: Median liver attenuation outside this range is implausible in any phase (HU).
 PLAUSIBLE_HU = (0.0, 220.0)
+#: Doubt of a voxel (0 to 1) from which it is marked as uncertain.
+UNCERTAIN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,56 +52,111 @@ class LiverResult:
     """A liver mask with what is known about its worth.
 
     ``segmentation``  names {1: "liver"} on the scan's grid.
-    ``confidence``    0 to 1: how far the voxel probabilities agree with the mask (their soft Dice between the limits of
-                      ``SOFT_DICE``) times how clearly the scan shows a liver at that place (evidence up to
-                      ``FULL_EVIDENCE``). A rank of doubt, not a probability.
+    ``confidence``    0 to 1, see ``confidence_of``. A rank of doubt, not a probability.
     ``warnings``      sentences a reader of the results must see.
-    ``facts``         numbers by name: volume_ml, parenchyma_median (scan unit), evidence (nats per ml), soft_dice.
+    ``facts``         numbers by name: volume_ml, parenchyma_median (scan unit), soft_dice and agreement (of the
+                      network), consent (of atlas and grey values with it), evidence (nats per ml), uncertain_ml.
+    ``uncertain``     names {1: "uncertain"} on the scan's grid: where the network's probability is near one half or its
+                      views of the scan differ.
     """
 
     segmentation: Segmentation
     confidence: float
     warnings: tuple[str, ...]
     facts: Mapping[str, float]
+    uncertain: Segmentation
 
 
-def segment_liver(scan: Scan, *, prior: LiverPrior | None = None) -> LiverResult:
+def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCard | None = None) -> LiverResult:
     """Liver mask of one scan.
 
-    Includes intrahepatic vessels and most tumours; leaves out gallbladder, inferior vena cava and the portal vein
-    outside the liver. Large tumours at the edge that look unlike liver can be left out. Raises ``ScanError`` when no
-    credible liver is found.
+    Includes intrahepatic vessels and tumours; leaves out gallbladder, inferior vena cava and the portal vein outside
+    the liver. ``prior`` and ``card`` are another atlas and other weights of the same network. Raises ``ScanError`` when
+    no credible liver is found.
     """
-    prior = prior or load_prior()
-    straight = straight_scan(scan, WORKING_MM)
-    pose = find_pose(straight, prior)
-    if pose.evidence < LEAST_EVIDENCE:
-        raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
-    found = liver_map(straight, prior, pose)
-    smooth = gaussian(cut_liver(found), 0.5 * WORKING_MM, found.grid.spacing_mm)
-    fine = Scan(smooth, found.grid, "MR", "other").resampled(scan.grid, outside=0.0).voxels
-    mask = fill_holes(keep_largest(fine > LEVEL[scan.modality]))
+    view, place, evidence = _found(scan, prior or load_prior(), card or find_model(MODEL))
+    membership = cut_liver(view, place)
+    consent = dice_of(membership > 0.5, view.probability > 0.5)
+    if consent < LEAST_CONSENT:
+        if view.soft_dice < SOFT_DICE[0]:
+            raise _refusal("network and atlas at one place", f"outlines that agree by {consent:.2f}")
+        membership = cut_liver(view, None)
+    box, part = _part(scan.grid, view.grid)
+    mask = np.zeros(scan.grid.shape_zyx, np.uint8)
+    mask[box] = fill_holes(keep_largest(_on(part, view.grid, membership) > 0.5))
     volume_ml = float(np.count_nonzero(mask)) * scan.grid.voxel_ml
     if volume_ml < LEAST_ML:
         raise _refusal(f"a liver of at least {LEAST_ML:g} ml", f"{volume_ml:.0f} ml")
-    inside = found.probability > 0.5
-    soft_dice = float(2 * found.probability[inside].sum() / (found.probability.sum() + np.count_nonzero(inside)))
+    doubt = np.minimum(1.0, 1.0 - np.abs(2.0 * view.probability - 1.0) + 2.0 * view.spread)
+    uncertain = np.zeros_like(mask)
+    uncertain[box] = _on(part, view.grid, doubt) > UNCERTAIN
     facts = {
         "volume_ml": volume_ml,
-        "parenchyma_median": float(np.median(scan.voxels[mask.view(bool)])),
-        "evidence": float(pose.evidence),
-        "soft_dice": soft_dice,
+        "parenchyma_median": float(np.median(scan.voxels[box][mask[box].view(bool)])),
+        "soft_dice": view.soft_dice,
+        "agreement": view.agreement,
+        "consent": consent,
+        "evidence": evidence,
+        "uncertain_ml": float(np.count_nonzero(uncertain)) * scan.grid.voxel_ml,
     }
-    confidence = confidence_of(soft_dice, pose.evidence)
-    segmentation = Segmentation(mask, scan.grid, {1: "liver"}, MADE_BY)
-    return LiverResult(segmentation, confidence, _doubts(scan, confidence, facts), MappingProxyType(facts))
+    confidence = confidence_of(view.soft_dice, consent)
+    return LiverResult(
+        Segmentation(mask, scan.grid, {1: "liver"}, MODEL),
+        confidence,
+        _doubts(scan, confidence, facts),
+        MappingProxyType(facts),
+        Segmentation(uncertain, scan.grid, {1: "uncertain"}, MODEL),
+    )
 
 
-def confidence_of(soft_dice: float, evidence: float) -> float:
-    """Confidence 0 to 1 of an outline from its soft Dice and the evidence for its place (nats per ml)."""
-    low, high = SOFT_DICE
-    sharp = min(1.0, max(0.0, (soft_dice - low) / (high - low)))
-    return sharp * min(1.0, max(0.0, evidence / FULL_EVIDENCE))
+def _found(scan: Scan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, NDArray[np.float32], float]:
+    # the network's view of the liver, the atlas' share of liver on its grid, and the evidence for the atlas' pose
+    straight = straight_scan(scan, LATTICE_MM)
+    pose = find_pose(straight, prior)
+    if pose.evidence < LEAST_EVIDENCE:
+        raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
+    bent = liver_map(straight, prior, pose)
+    place = bent.priors[..., LIVER]
+    view = find_liver(straight, card, _on(straight.grid, bent.grid, place))
+    if view is None:
+        raise _refusal("a liver", "nothing that looks like one")
+    if view.soft_dice < LEAST_SOFT_DICE:
+        raise _refusal(f"probabilities that agree with their mask by {LEAST_SOFT_DICE:g}", f"{view.soft_dice:.2f}")
+    wrong = misplaced({n: p for n, p in view.places.items() if scan.modality == "CT" or n in DRAWN_IN_MR})
+    if wrong is not None:
+        raise _refusal(*wrong)
+    if view.soft_dice < TRUSTED_SOFT_DICE:
+        view = replace(view, grid=bent.grid, values=bent.values, inside=bent.inside, probability=bent.probability,
+                       spread=np.zeros_like(bent.probability))  # fmt: skip
+    return view, _on(view.grid, bent.grid, place), float(pose.evidence)
+
+
+def _part(grid: Grid, found: Grid) -> tuple[tuple[slice, slice, slice], Grid]:
+    # the scan's voxels within the box of the map
+    index = grid.lps_to_index(found.corners_lps_mm())
+    first = np.clip(np.floor(index.min(axis=0)).astype(int) - 1, 0, None)
+    last = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 2, grid.shape_zyx)
+    box = tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+    return (box[0], box[1], box[2]), grid.crop(first.tolist(), last.tolist())
+
+
+def _on(grid: Grid, source: Grid, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    scan = Scan(values.astype(np.float32, copy=False), source, "MR", "other")
+    there: NDArray[np.float32] = scan.resampled(grid, outside=0.0).voxels
+    return there
+
+
+def confidence_of(soft_dice: float, consent: float) -> float:
+    """Confidence 0 to 1 of an outline.
+
+    Mean of two parts: how far the network's probabilities agree with their own mask (soft Dice), and how far the
+    outline agrees with that mask after atlas and grey values have had their say (Dice).
+    """
+    parts = [
+        min(1.0, max(0.0, (value - low) / (high - low)))
+        for value, (low, high) in ((soft_dice, SOFT_DICE), (consent, CONSENT))
+    ]
+    return sum(parts) / 2
 
 
 def _refusal(expected: str, got: str) -> ScanError:

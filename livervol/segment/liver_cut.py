@@ -1,4 +1,4 @@
-"""The liver's outline: the cut through the probabilities that is smooth and follows edges of the scan."""
+"""The liver's outline: network, atlas and grey values vote in each voxel; the smooth cut that follows edges decides."""
 
 from __future__ import annotations
 
@@ -7,44 +7,59 @@ from numpy.typing import NDArray
 
 from livervol.kernels.cut import smooth_cut
 from livervol.kernels.smooth import gaussian
-from livervol.segment.liver_prior import LIVER
-from livervol.segment.liver_warp import LiverMap
+from livervol.segment.liver_search import LiverView
+from livervol.segment.liver_tissue import tissue_votes
 
 __all__ = ["cut_liver"]
 
+#: Most that the network may say for or against liver in one voxel, in nats.
+NETWORK_NATS = 6.0
+
+#: The atlas only forbids: places whose prior log odds of liver are below the first number count against it, that many
+#: times, up to so many nats. So the heart, which the network likes on native CT, falls away, and lesions do not.
+FORBIDDEN_BELOW, FORBIDDEN_TIMES, FORBIDDEN_NATS = -2.0, 1.5, 9.0
+
+#: Weight of the scan's own grey values: over the first ten scans tried it took Dice from 0.905 to 0.914.
+TISSUE_WEIGHT = 0.7
+
+#: Most that all may say together: vessels and lesions look like nothing the liver is, and must be bridged.
+MOST_NATS = 4.0
+
 #: Price of a voxel face of outline in nats, in even tissue, and the part of it that is left on the sharpest edge.
-PRICE, LEAST_PRICE = 12.0, 0.05
+PRICE, LEAST_PRICE = 2.0, 0.05
 
 #: An edge is a step of this many spreads of the parenchyma from voxel to voxel.
 EDGE_SPREADS = 3.0
 
-#: Nats given to liver in every voxel. Its rivals are many and share what it does not take, so even odds lie a little
-#: inside the true surface: over ten CT, cut at the half level, the volume fell 2.8 % short in the mean without it and
-#: 1.5 % with it.
-HEAD_START_NATS = 0.35
-
 #: Smoothing before the gradient is taken, and rounds of the solver; the outline is read at the half level.
-EDGE_MM, ROUNDS = 1.4, 100
-
-#: Most that one voxel may say for or against liver, in nats: vessels and lesions look like nothing the liver is.
-MOST_NATS = 4.0
+EDGE_MM, ROUNDS = 1.4, 60
 
 
-def cut_liver(found: LiverMap) -> NDArray[np.float32]:
-    """Membership 0 to 1 of the liver whose half level is its outline, on the grid of ``found``.
+def cut_liver(view: LiverView, prior: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Membership 0 to 1 of the liver whose half level is its outline, on the grid of ``view``.
 
-    Minimises the log odds against liver inside plus the outline's area, cheap where the scan has an edge (geodesic
-    active contour energy: Caselles, Kimmel & Sapiro 1997, Int J Comput Vis 22:61). Vessels and small lesions are
-    bridged because each voxel's vote is bounded.
+    ``prior`` is the warped atlas' share of liver on that grid, without the scan's grey values, or None. Minimises the
+    votes against liver inside plus the outline's area, cheap where the scan has an edge (geodesic active contour
+    energy: Caselles, Kimmel & Sapiro 1997, Int J Comput Vis 22:61).
     """
-    probability = np.clip(found.probability, 1e-6, 1 - 1e-6)
-    against = np.log1p(-probability) - np.log(probability) - HEAD_START_NATS
-    cost = np.clip(against, -MOST_NATS, MOST_NATS)
-    spacing = found.grid.spacing_mm
-    smooth = gaussian(found.values, EDGE_MM, spacing)
+    votes = np.clip(_log_odds(view.probability), -NETWORK_NATS, NETWORK_NATS)
+    if prior is not None:
+        forbidden = FORBIDDEN_TIMES * (_log_odds(np.maximum(prior, 1e-4)) - FORBIDDEN_BELOW)
+        votes += np.clip(forbidden, -FORBIDDEN_NATS, 0)
+    likely = (1 / (1 + np.exp(-votes))).astype(np.float32)
+    votes += TISSUE_WEIGHT * tissue_votes(view.values, likely, view.grid.spacing_mm)
+    cost = np.clip(-votes, -MOST_NATS, MOST_NATS)
+    spacing = view.grid.spacing_mm
+    smooth = gaussian(view.values, EDGE_MM, spacing)
     steep = np.sqrt(sum(np.square(np.gradient(smooth, axis=axis)) for axis in range(3)))
-    core = smooth[found.priors[..., LIVER] > 0.8]
+    core = smooth[view.probability > 0.9]
     spread = 1.4826 * float(np.median(np.abs(core - np.median(core)))) if core.size else 0.0
     edge = steep / max(EDGE_SPREADS * spread, 1e-6)
     price = PRICE * (LEAST_PRICE + np.exp(-np.square(edge)))
     return smooth_cut(cost.astype(np.float32), price.astype(np.float32), spacing, ROUNDS)
+
+
+def _log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    bounded = np.clip(probability, 1e-6, 1 - 1e-6)
+    odds: NDArray[np.float32] = np.log(bounded) - np.log1p(-bounded)
+    return odds

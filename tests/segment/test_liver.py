@@ -12,7 +12,7 @@ from livervol.errors import ScanError
 from livervol.grid import Grid
 from livervol.io.images import read_image, read_labels
 from livervol.scan import Scan
-from livervol.segment.liver import confidence_of, segment_liver
+from livervol.segment.liver import CONSENT, SOFT_DICE, confidence_of, segment_liver
 
 sys.path.insert(0, str(sample_scans_folder()))
 from phantom import phantom_masks
@@ -45,6 +45,10 @@ def test_liver_of_the_samples(name, modality, sequence, least):
     assert found.segmentation.grid == scan.grid
     assert dict(found.segmentation.names) == {1: "liver"}
     assert 0 <= found.confidence <= 1
+    assert found.uncertain.grid == scan.grid
+    assert dict(found.uncertain.names) == {1: "uncertain"}
+    # doubt lives along the outline: most of the liver is beyond it, and none is far from it
+    assert 0 < np.count_nonzero(found.uncertain.mask() & truth) < 0.5 * np.count_nonzero(truth)
     assert found.facts["volume_ml"] == pytest.approx(found.segmentation.mask().sum() * scan.grid.voxel_ml)
 
 
@@ -66,18 +70,20 @@ def test_no_liver_is_refused_with_a_reason(name, voxels):
         segment_liver(Scan(voxels.astype(np.int16), GRID))
 
 
-def test_confidence_grows_with_both_kinds_of_evidence():
-    assert confidence_of(0.97, 0.5) == 1.0
-    assert confidence_of(0.88, 0.5) == pytest.approx(0.5)
-    assert confidence_of(0.97, 0.15) == pytest.approx(0.5)
-    assert confidence_of(0.79, 0.5) == 0.0
+def test_confidence_grows_with_both_kinds_of_agreement():
+    assert confidence_of(1.0, 1.0) == 1.0
+    assert confidence_of(SOFT_DICE[0], 1.0) == confidence_of(1.0, CONSENT[0]) == 0.5
+    assert confidence_of(SOFT_DICE[0], 0.0) == 0.0
+    # half way in one of the two, full in the other
+    assert confidence_of(sum(SOFT_DICE) / 2, 1.0) == pytest.approx(0.75)
+    assert confidence_of(1.0, sum(CONSENT) / 2) == pytest.approx(0.75)
 
 
-def test_a_spoiled_scan_is_trusted_less_and_says_so():
+def test_a_volume_turned_upside_down_is_refused():
     scan = read_image(sample_scans_folder() / "mr" / "t1_portal_venous.nii.gz", modality="MR", sequence="T1")
-    mirrored = Scan(np.ascontiguousarray(scan.voxels[::-1, :, ::-1]), scan.grid, "MR", "T1")
-    clean, spoiled = segment_liver(scan), segment_liver(mirrored)
-    assert spoiled.confidence < clean.confidence
+    turned = Scan(np.ascontiguousarray(scan.voxels[::-1, :, ::-1]), scan.grid, "MR", "T1")
+    with pytest.raises(ScanError, match="expected the .*--liver"):
+        segment_liver(turned)
 
 
 def test_same_scan_same_mask():
