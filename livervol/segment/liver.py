@@ -57,14 +57,14 @@ class LiverResult:
     ``facts``         numbers by name: volume_ml, parenchyma_median (scan unit), soft_dice and agreement (of the
                       network), consent (of atlas and grey values with it), evidence (nats per ml), uncertain_ml.
     ``uncertain``     names {1: "uncertain"} on the scan's grid: where the network's probability is near one half or its
-                      views of the scan differ.
+                      views of the scan differ; None from a method that does not tell.
     """
 
     segmentation: Segmentation
     confidence: float
     warnings: tuple[str, ...]
     facts: Mapping[str, float]
-    uncertain: Segmentation
+    uncertain: Segmentation | None = None
 
 
 def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCard | None = None) -> LiverResult:
