@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_livervol.lasting import keep_none
 from napari_livervol.reader import is_visit
 
 __all__ = ["new_window", "open_window", "reading_panel", "view"]
@@ -17,6 +18,7 @@ def new_window(title: str) -> tuple[Any, Any]:
 
     from napari_livervol.window import ReadingWindow
 
+    keep_none()
     viewer = napari.Viewer(title=title)
     window = ReadingWindow(viewer)
     _keep_when_closed(window)
@@ -58,6 +60,7 @@ def _keep_when_closed(window: Any) -> None:
 
 def reading_panel(napari_viewer: Any) -> Any:
     """The reading panel in an open napari (npe2 widget), which docks the guide that is returned."""
+    keep_none()
     from napari_livervol.window import ReadingWindow
 
     window = ReadingWindow(napari_viewer, docked=False)

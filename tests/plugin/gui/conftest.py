@@ -179,6 +179,18 @@ class Hand:
         at = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2))
         self.click((at.x(), at.y()))
 
+    def choose(self, name: str, text: str) -> None:
+        """Open a drop-down list and click one of its lines."""
+        combo = self.widget(name)
+        self.press(name)
+        self.until(lambda: combo.view().isVisible())
+        lines = combo.view()
+        place = lines.visualRect(combo.model().index(combo.findText(text), 0)).center()
+        at = lines.viewport().mapToGlobal(place)
+        self.spin(0.3)
+        self.click((at.x(), at.y()))
+        self.until(lambda: combo.currentText() == text)
+
     def type(self, text: str) -> None:
         """Type into what has the focus."""
         self.x("type", "--delay", "5", text)

@@ -184,8 +184,7 @@ def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
     hand.until(lambda: "Dice" in hand.window.adjudication.says.text())
     assert "readers differ" in [layer.name for layer in hand.viewer.layers]
     hand.shot("27_differences")
-    hand.press("pick_liver")
-    hand.key("Down", "Down", "Return")
+    hand.choose("pick_liver", "R8")
     assert hand.window.adjudication.picks["liver"].currentText() == "R8"
     hand.press("open_adjudicated")
     hand.until(lambda: hand.window.desk is not None and hand.window.desk.reading.reader == "adjudicated")
