@@ -228,7 +228,11 @@ BROKEN_IMAGES: list[Broken] = [
     ("gzip_cut_in_the_header", _cut(_nifti(), 0.05), r"damaged|truncated|not NIfTI"),
     ("checksum_wrong", _spoil_gzip, r"damaged: expected a whole gzip stream, got .*(CRC|check|INVALID)"),
     ("truncated_plain", _cut(_nifti("scan.nii"), 0.7), r"truncated: expected 420 bytes of voxels, got \d+ bytes"),
-    ("sizes_beyond_the_file", _nifti(edit=_huge), r"image is too large: expected at most 2147483648 voxels, got 32000x32000x32000"),
+    (
+        "sizes_beyond_the_file",
+        _nifti(edit=_huge),
+        r"image is too large: expected at most 2147483648 voxels, got 32000x32000x32000",
+    ),
     ("header_of_a_pair", _nifti(edit=_set(magic=b"ni1")), r"not NIfTI.*second file"),
     ("negative_size", _nifti(edit=_set(dim=[3, 7, -6, 5, 1, 1, 1, 1])), r"header is not valid.*at least 1.*-6"),
     ("no_axes", _nifti(edit=_set(dim=[0, 7, 6, 5, 1, 1, 1, 1])), r"header is not valid.*1 to 7 axes"),
