@@ -13,6 +13,7 @@ from pathlib import Path
 
 from livervol.errors import CriteriaError, LivervolError, ScanError, refusal
 from livervol.files import check_readable
+from livervol.io.csv_rows import quoted
 from livervol.scan import Phase
 
 __all__ = ["LIST_SUFFIX", "VisitRow", "VisitTable", "files_of", "read_visits", "signature_of"]
@@ -102,9 +103,11 @@ class _Reader:
         if not {"path", "liver", *PHASE_COLUMNS} & set(names):
             missing.append("path")
         if missing:
-            raise self.refused(0, "column missing", ", ".join(missing), ", ".join(names) or "nothing")
+            raise self.refused(0, "column missing", ", ".join(missing), quoted(", ".join(names)) or "nothing")
         unknown = [n for n in names if n not in _KNOWN]
-        self.warnings: list[str] = [f"unknown columns ignored: {', '.join(unknown)} ({self.file})"] if unknown else []
+        self.warnings: list[str] = (
+            [f"unknown columns ignored: {quoted(', '.join(unknown))} ({self.file})"] if unknown else []
+        )
 
     def refused(self, row: int, rule: str, expected: str, got: str, column: str = "", do: str = "") -> CriteriaError:
         where = f"{self.file}, {f'row {row}' if row else 'header'}" + (f", column {column}" if column else "")

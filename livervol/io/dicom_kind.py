@@ -100,6 +100,9 @@ def first_group(header: Dataset, sequence: str) -> Dataset:
 def kind_of(header: Dataset) -> tuple[str, str]:
     """(kind, modality) of a file: image, localizer, capture, map (CT that is not in HU), companion or other."""
     sop_class, modality = text(header, "SOPClassUID"), text(header, "Modality").upper()
+    if not (modality.isascii() and modality.isalpha() and len(modality) <= 16):
+        # a damaged length can drag the next elements in, the patient's name among them
+        modality = ""
     words = {word.strip().upper() for word in text(header, "ImageType").split("\\")}
     if sop_class == _CAPTURE_CLASS or sop_class.startswith(_CAPTURE_CLASS + "."):
         return "capture", modality

@@ -19,7 +19,7 @@ ONCE_FOUND = {
     "nrrd": [518, 994, 1110, 9519],
     "seg_nrrd": [610],
     "mha": [2661, 3265, 9577, 10881],
-    "dicom_enhanced": [76, 82, 93, 103, 105, 126, 1056, 1592, 1705],
+    "dicom_enhanced": [76, 82, 93, 103, 105, 126, 1056, 1592, 1705, 31971],
     "dicom_series": [20, 39, 3514],
     "response_table": [74],
     "subjects": [40, 74],
@@ -28,6 +28,7 @@ ONCE_FOUND = {
     "dicom_seg": [45],
     "dicom_sr": [45],
     "rtstruct": [45],
+    "visits": [31146],
     "deidentify": [5, 9, 32, 131],
 }
 

@@ -182,8 +182,13 @@ class Hand:
     def choose(self, name: str, text: str) -> None:
         """Open a drop-down list and click one of its lines."""
         combo = self.widget(name)
-        self.press(name)
-        self.until(lambda: combo.view().isVisible())
+        for _ in range(5):
+            # a form that is still being laid out moves away from under the pointer
+            self.press(name)
+            self.spin(1.0)
+            if combo.view().isVisible():
+                break
+        assert combo.view().isVisible(), f"{name} did not open"
         lines = combo.view()
         place = lines.visualRect(combo.model().index(combo.findText(text), 0)).center()
         at = lines.viewport().mapToGlobal(place)
