@@ -185,7 +185,9 @@ def visit_files(visit: str | Path, inputs: Sequence[str | Path] = ()) -> VisitFi
     masks["liver"] = (masks["liver"] != 0).astype(np.uint16)
     masks.setdefault("lesions", np.zeros(grid.shape_zyx, np.uint16))
     folder = root / "phases"
-    files = {p.name.split(".")[0]: p for p in sorted(folder.glob("*.nii.gz"))} if folder.is_dir() else {}
+    # names that begin with a dot are files whose writing was cut off
+    found = [p for p in sorted(folder.glob("*.nii.gz")) if not p.name.startswith(".")] if folder.is_dir() else []
+    files = {p.name.split(".")[0]: p for p in found}
     known = {phase.value for phase in Phase}
     shelf = ScanShelf(grid, {k: v for k, v in files.items() if k in known and k not in scans}, scans)
     return VisitFiles(root, grid, stored, masks, shelf, read_document(root / "measurements.json"))

@@ -207,7 +207,15 @@ def test_a_full_disk_stops_the_batch(study):
     assert study.run().complete
 
 
-def test_interrupt_finishes_what_is_under_way(study):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal; a program started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupt_finishes_what_is_under_way(study, interruptible):
     def press(ended):
         if ended == 4:
             os.kill(os.getpid(), signal.SIGINT)

@@ -95,18 +95,23 @@ def test_reports_carry_no_patient(demo):
             assert "Sample^" not in text
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_intervals_hold_the_truth(demo, number):
-    true = {lesion["number"]: lesion for lesion in TRUTH["visits"][number - 1]["lesions"]}
-    for entry in demo.visits[number - 1].document["lesions"]:
-        low, high = entry["longest_mm_interval"]
-        assert low < true[entry["number"]]["longest_mm"] < high
-        assert low < entry["longest_mm"] < high
-        # wide enough to be honest, narrow enough to be of use
-        assert 2 < high - low < 0.6 * entry["longest_mm"] + 4
-        if entry["viable_longest_mm"]:
-            low, high = entry["viable_longest_mm_interval"]
-            assert low < true[entry["number"]]["viable_longest_mm"] < high
+def test_intervals_hold_the_truth(demo):
+    """Of the course's true diameters, 9 of 10 or more lie in their 95 % interval; none is wide beyond use."""
+    held, asked = 0, 0
+    for visit, told in zip(demo.visits, TRUTH["visits"], strict=True):
+        true = {lesion["number"]: lesion for lesion in told["lesions"]}
+        for entry in visit.document["lesions"]:
+            low, high = entry["longest_mm_interval"]
+            assert low < entry["longest_mm"] < high
+            # wide enough to be honest, narrow enough to be of use
+            assert 2 < high - low < 0.6 * entry["longest_mm"] + 4
+            for name in ("longest_mm", "viable_longest_mm"):
+                if entry[name]:
+                    low, high = entry[f"{name}_interval"]
+                    asked += 1
+                    held += low < true[entry["number"]][name] < high
+    assert asked >= 12
+    assert held >= 0.9 * asked
 
 
 @pytest.mark.parametrize("criterion", ["mrecist", "recist11"])
