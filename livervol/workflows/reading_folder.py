@@ -186,8 +186,8 @@ def visit_files(visit: str | Path, inputs: Sequence[str | Path] = ()) -> VisitFi
     masks.setdefault("lesions", np.zeros(grid.shape_zyx, np.uint16))
     folder = root / "phases"
     # names that begin with a dot are files whose writing was cut off
-    found = [p for p in sorted(folder.glob("*.nii.gz")) if not p.name.startswith(".")] if folder.is_dir() else []
-    files = {p.name.split(".")[0]: p for p in found}
+    whole = [p for p in sorted(folder.glob("*.nii.gz")) if not p.name.startswith(".")] if folder.is_dir() else []
+    files = {p.name.split(".")[0]: p for p in whole}
     known = {phase.value for phase in Phase}
     shelf = ScanShelf(grid, {k: v for k, v in files.items() if k in known and k not in scans}, scans)
     return VisitFiles(root, grid, stored, masks, shelf, read_document(root / "measurements.json"))
