@@ -81,7 +81,7 @@ def checked(visit: Path, reported: int) -> str:
         if any(not np.array_equal(replayed.masks[n], m) for n, m in reading.masks.items()):
             return "the reopened masks are not the journal's"
         reading.refresh()
-    for path in folder.glob("*.nii.gz"):
+    for path in folder.glob("[!.]*.nii.gz"):  # what begins with a dot was being written, and replaces nothing
         read_nifti_labels(path)
     for path in folder.glob("*.json"):
         json.loads(path.read_text(encoding="utf-8"))
