@@ -42,7 +42,10 @@ __all__ = ["Begin", "Journal", "JournalReport", "Record", "State", "history", "r
 
 @dataclass(eq=False)
 class State:
-    """Masks by name (uint16, [z, y, x]) and the reader's other decisions by key."""
+    """Masks by name (uint16, [z, y, x]) and the reader's other decisions by key.
+
+    The decision ``mask.NAME`` says that a mask is there, with or without voxels; taken back, the mask is gone.
+    """
 
     masks: dict[str, NDArray[np.uint16]]
     settings: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +67,14 @@ class State:
                 change.inverted().apply(self.masks[change.mask])
             raise
         self.settings = settings
+        for one in step.settings:
+            name = one.key.removeprefix("mask.")
+            if name == one.key:
+                continue
+            if one.after is None:
+                self.masks.pop(name, None)
+            elif name not in self.masks:
+                self.masks[name] = np.zeros(next(iter(self.masks.values())).shape, np.uint16)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -154,12 +154,26 @@ class Reading:
     @property
     def can_undo(self) -> bool:
         """True when there is a step to undo."""
-        return bool(history(self.journal.records)[0])
+        return self.next_undo is not None
 
     @property
     def can_redo(self) -> bool:
         """True when there is a step to redo."""
-        return bool(history(self.journal.records)[1])
+        return self.next_redo is not None
+
+    @property
+    def next_undo(self) -> Step | None:
+        """The step that ``undo`` would undo."""
+        return self._top(0)
+
+    @property
+    def next_redo(self) -> Step | None:
+        """The step that ``redo`` would do again."""
+        return self._top(1)
+
+    def _top(self, which: int) -> Step | None:
+        stack = history(self.journal.records)[which]
+        return self.journal.records[stack[-1]].step if stack else None
 
     @property
     def lesion_numbers(self) -> tuple[int, ...]:
@@ -207,8 +221,10 @@ class Reading:
         """
         self.require_open()
         step = Step(edit.tool, (edit,), (), edit.reason) if isinstance(edit, Change) else edit
+        drawn = self._drawn_on(step)
         step = completed(self.state.masks, step, _outside(applied_settings(self.state.settings, step.settings)))
-        step = replace(step, reason=reason or step.reason, settings=(*step.settings, *self._made(step)))
+        more = (*self._made(step), *drawn)
+        step = replace(step, reason=reason or step.reason, settings=(*step.settings, *more))
         if step.is_empty:
             return step
         with self._lock:
@@ -231,11 +247,24 @@ class Reading:
 
     def _made(self, step: Step) -> tuple[Setting, ...]:
         """A mask that appears with its first voxels is a decision too: undone, it is gone again."""
-        names = {c.mask for c in step.changes if c.mask not in self.state.masks}
+        told = {s.key.removeprefix("mask.") for s in step.settings}
+        names = {c.mask for c in step.changes if c.mask not in self.state.masks} - told
         unknown = names - set(MASKS)
         if unknown:
             raise LivervolError(refusal("mask is not known", expected=", ".join(MASKS), got=", ".join(sorted(unknown))))
         return tuple(Setting(f"mask.{name}", None, True) for name in sorted(names))
+
+    def _drawn_on(self, step: Step) -> tuple[Setting, ...]:
+        """A computed viable part that the reader draws on is the reader's from then on."""
+        drawn = {n for c in step.changes if c.mask in ("viable", "uncertain") and c.voxels for n in c.values}
+        keys = sorted(f"lesion.{n}.viability" for n in drawn)
+        told = {s.key for s in step.settings}
+        known = self.state.settings
+        return tuple(
+            Setting(k, known[k], "corrected")
+            for k in keys
+            if k not in told and known.get(k, "corrected") != "corrected"
+        )
 
     def _walk(self, which: int) -> Step | None:
         self.require_open()
@@ -259,9 +288,6 @@ class Reading:
         except LivervolError:
             self._live.stay(step)
             raise
-        for setting in step.settings:
-            if setting.key.startswith("mask.") and setting.after is None:
-                self.state.masks.pop(setting.key.removeprefix("mask."))
         self._live.enter(step)
         if any(s.key.startswith("mask.") for s in step.settings):
             self._live.touch_all()
@@ -308,8 +334,8 @@ class Reading:
         rows = lesion_rows(measured.lesions, decided, settings, roles, (centres, self.grid))
         resection = resections[0] if resections else ""
         found = Numbers(
-            version, measured, decided, rows, resection, MappingProxyType(responses), (*problems, *open_questions),
-            time.perf_counter() - started,
+            version, measured, decided, rows, resection, MappingProxyType(responses),
+            (*problems, *_unjudged(boxes, settings), *open_questions), time.perf_counter() - started,
         )  # fmt: skip
         self._numbers = found
         return found
@@ -317,8 +343,14 @@ class Reading:
     @property
     def evaluable(self) -> bool:
         """Whether viable diameters can be judged: as the machine found, or because the reader drew viable tissue."""
-        machine = bool(self.files.document.get("mrecist_evaluable", "viable" in self.state.masks))
-        return machine or "mask.viable" in self.state.settings
+        settings = self.state.settings
+        if bool(self.files.document.get("mrecist_evaluable", "viable" in self.state.masks)):
+            return True
+        computed = settings.get("viability")
+        if computed is None:
+            return "mask.viable" in settings
+        by_hand = any(k.endswith(".viability") and v == "corrected" for k, v in settings.items())
+        return bool(computed["evaluable"]) or by_hand
 
     # -- history ------------------------------------------------------------------------------------------------
 
@@ -346,6 +378,11 @@ class Reading:
 def _outside(settings: Mapping[str, Any]) -> frozenset[int]:
     sites = {k: v for k, v in settings.items() if k.startswith("lesion.") and k.endswith(".site")}
     return frozenset(int(k.split(".")[1]) for k, v in sites.items() if v != "liver")
+
+
+def _unjudged(numbers: Iterable[int], settings: Mapping[str, Any]) -> tuple[str, ...]:
+    waiting = [n for n in numbers if settings.get(f"lesion.{n}.viability") == "waiting"]
+    return tuple(f"lesion {n}: its viability has not been judged" for n in waiting)
 
 
 def _middle(box: Box) -> tuple[float, float, float]:

@@ -61,8 +61,8 @@ def add_lesion(
     """Outline the lesion under a gesture and add it; returns its number and the outline.
 
     ``number`` None takes the next free one; an earlier visit's number confirms the match; an existing one is added to.
-    ``site`` None means liver where the gesture lies in the liver, else ``other``. If viability was judged, the new
-    lesion counts as not viable until viable tissue is drawn or found. Nothing found raises ``LivervolError``.
+    ``site`` None means liver where the gesture lies in the liver, else ``other``. The viability of a new lesion waits
+    to be judged (``livervol.workflows.reading_viability``). Nothing found raises ``LivervolError``.
     """
     number = next_number(reading) if number is None else number
     middle = tuple(int(v) for v in np.rint(gesture.points_zyx.mean(axis=0)))
@@ -78,6 +78,9 @@ def add_lesion(
             refusal("nothing to add", expected="a lesion that is not marked yet", got="only voxels of other lesions")
         )
     decisions = _site_settings(reading, number, site)
+    if number not in reading.lesion_numbers:
+        key = f"lesion.{number}.viability"
+        decisions = (*decisions, Setting(key, reading.settings.get(key), "waiting"))
     reading.apply(Step(change.tool, (change,), decisions))
     return number, outline
 

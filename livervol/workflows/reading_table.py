@@ -61,7 +61,8 @@ class LesionRow:
     """One line of the lesion table. Lengths in mm, volumes in ml; None where absent.
 
     ``role`` is the reader's or ``proposed_role``; ``counted_mm`` is what enters the sum, by hand or computed.
-    ``centre_zyx`` is where a click on the row goes.
+    ``centre_zyx`` is where a click on the row goes; ``viability`` how the viable part of a lesion the reader added came
+    about: waiting, computed or corrected, "" for other lesions.
     """
 
     number: int
@@ -79,6 +80,7 @@ class LesionRow:
     necrosis_percent: float | None
     site_segment: str
     lines: tuple[Drawn, ...] = ()
+    viability: str = ""
 
     def line(self, name: str) -> Drawn | None:
         """The line of that name that counts."""
@@ -129,6 +131,8 @@ def decided_lesion(lesion: Lesion, settings: Mapping[str, Any]) -> Lesion:
     attributes = dict(lesion.attributes)
     if own.get("reason"):
         attributes["reason"] = str(own["reason"])
+    if own.get("viability"):
+        attributes["viability"] = str(own["viability"])
     attributes.update({str(k).removeprefix("word."): str(v) for k, v in own.items() if str(k).startswith("word.")})
     return replace(
         lesion,
@@ -191,6 +195,7 @@ def lesion_rows(
                 necrosis_percent=own.value("necrosis_percent"),
                 site_segment=own.attributes.get("site_segment", ""),
                 lines=_lines(plain, settings, grid),
+                viability=own.attributes.get("viability", ""),
             )
         )
     return tuple(rows)

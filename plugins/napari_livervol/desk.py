@@ -22,6 +22,7 @@ from livervol.grid import Grid
 from livervol.scan import Scan
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import LesionRow
+from livervol.workflows.reading_viability import JUDGED
 from napari_livervol.layers import image_layer, index_of, live_layer, world_of
 
 __all__ = ["EDITABLE", "TOOLS", "Desk", "ToolBox"]
@@ -247,9 +248,15 @@ class Desk:
             self.said.emit(f"nothing to {word}")
             return False
         step = self.do(walk)
-        if step is not None:
-            self.said.emit(f"{word}: {step.tool}")
-        return step is not None
+        if step is None:
+            return False
+        # a lesion and its computed viability are one gesture
+        other = self.reading.next_undo if word == "undo" else self.reading.next_redo
+        click, judged = (other, step) if word == "undo" else (step, other)
+        if click is not None and judged is not None and judged.tool == JUDGED and _adds_lesion(click):
+            step = self.do(walk) or step
+        self.said.emit(f"{word}: {step.tool}")
+        return True
 
     def _after(self, steps: Sequence[Step]) -> None:
         for name in [n for n in self.layers if n not in self.reading.masks]:
@@ -263,3 +270,7 @@ class Desk:
             if name in self.layers:
                 self.layers[name].refresh(extent=False, thumbnail=False)
         self.changed.emit(touched)
+
+
+def _adds_lesion(step: Step) -> bool:
+    return any(one.key.endswith(".viability") and one.after == "waiting" for one in step.settings)

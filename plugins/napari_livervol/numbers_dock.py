@@ -34,8 +34,8 @@ _COLUMNS = (
     ("Short mm", "Longest diameter at right angles to it"),
     ("Viable mm", "Longest viable diameter that crosses no necrosis (mRECIST); * measured by hand"),
     ("Volume ml", "All of the lesion"),
-    ("Viable ml", "Its viable part"),
-    ("Necrosis %", "Share of the volume that is not viable"),
+    ("Viable ml", "Its viable part; c computed for a lesion you added, … being judged"),
+    ("Necrosis %", "Share of the volume that is not viable; c computed for a lesion you added"),
 )
 _THUMB = 44
 
@@ -91,11 +91,18 @@ def lesion_words(row: LesionRow, *, decided: bool = False) -> list[str]:
         row.state.replace("_", " "),
         length("longest_mm", row.longest_mm),
         length("short_axis_mm", row.short_axis_mm),
-        length("viable_longest_mm", row.viable_longest_mm),
+        length("viable_longest_mm", row.viable_longest_mm) if row.viability != "waiting" else "…",
         _number(row.volume_ml, 2),
-        _number(row.viable_volume_ml, 2),
-        _number(row.necrosis_percent, 0),
+        _part(row, row.viable_volume_ml, 2),
+        _part(row, row.necrosis_percent, 0),
     ]
+
+
+def _part(row: LesionRow, value: float | None, decimals: int) -> str:
+    """A number of the viable part: not yet judged, or marked where it was computed on the reader's lesion."""
+    if row.viability == "waiting":
+        return "…"
+    return _number(value, decimals) + ("ᶜ" if row.viability == "computed" and value is not None else "")
 
 
 class NumbersDock(QWidget):

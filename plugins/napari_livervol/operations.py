@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from livervol.edit.interpolate import interpolate_slices
@@ -40,8 +40,10 @@ def corrected_slices(desk: Desk, mask: str, value: int, axis: int) -> list[int]:
     return sorted(found)
 
 
-def operations(desk: Desk, other: Callable[[], int | None]) -> dict[str, Action]:
-    """The actions on the structure and number in hand; ``other`` is the lesion marked in the table (for a merge)."""
+def operations(desk: Desk, other: Callable[[], int | None], judge: Callable[[Sequence[int]], Any]) -> dict[str, Action]:
+    """The actions on the structure and number in hand; ``other`` is the lesion marked in the table (for a merge),
+    ``judge`` has lesions' viability judged.
+    """
 
     def edit(make: Callable[[Any, int], Any]) -> Callable[[], Any]:
         def act() -> Any:
@@ -74,6 +76,13 @@ def operations(desk: Desk, other: Callable[[], int | None]) -> dict[str, Action]
     def remove() -> Any:
         return desk.do(lambda: remove_lesion(desk.reading, desk.tools.value))
 
+    def viability() -> None:
+        number = desk.tools.value
+        if desk.tools.mask == "liver" or number not in desk.reading.lesion_numbers:
+            desk.refused.emit("Take a lesion in hand first: a click on its line in the table.")
+            return
+        judge([number])
+
     def outside(canvas: Any, value: int) -> Any:
         return subtract_outside(canvas, value, desk.reading.masks["liver"])
 
@@ -86,6 +95,7 @@ def operations(desk: Desk, other: Callable[[], int | None]) -> dict[str, Action]
         "merge": ("Merge", "The lesion marked in the table becomes part of the number in hand", join),
         "outside": ("In liver", "Take away what lies outside the liver", edit(outside)),
         "remove": ("Remove", "Erase this lesion", remove),
+        "viability": ("Viability", "Judge the viable part of this lesion anew, as the machine does", viability),
         "undo": ("Undo", "Ctrl+Z, across all structures", desk.undo),
         "redo": ("Redo", "Ctrl+Shift+Z", desk.redo),
     }

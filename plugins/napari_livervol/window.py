@@ -20,6 +20,7 @@ from napari_livervol.desk import EDITABLE, Desk
 from napari_livervol.gestures import Gestures
 from napari_livervol.guide import Guide
 from napari_livervol.jobs import Jobs
+from napari_livervol.judging import Judging
 from napari_livervol.keys import bind_keys, key_help
 from napari_livervol.lesion_page import LesionPage
 from napari_livervol.lines import LineDrawing
@@ -158,8 +159,9 @@ class ReadingWindow:
         self.contour = ContourTool(desk, gestures)
         self.measuring = TwoClicks(desk, gestures, self._marked, lambda: self.lesions.length.currentData())
         self.lines = LineDrawing(desk)
-        self._stoppers += [gestures.close, self.contour.close]
-        self.tools = ToolsBox(desk, operations(desk, self._other_lesion))
+        self.judging = Judging(desk)
+        self._stoppers += [gestures.close, self.contour.close, self.judging.close]
+        self.tools = ToolsBox(desk, operations(desk, self._other_lesion, self.judging.ask))
         self.lesions = LesionPage(desk)
         self.remnant = RemnantPage(desk, gestures, self.jobs)
         self.adjudication = AdjudicationBox(desk, self.jobs, lambda found: self.show_reading(found, earlier, settings))
@@ -174,6 +176,7 @@ class ReadingWindow:
         desk.take(tool="move", mask="liver")
         told = [text for text in (reading.recovered, reading.trouble) if text]
         self.guide.say("; ".join(told) or "Check the liver's outline, then go on with Next.")
+        self.judging.ask()
 
     def _fill_pages(self) -> None:
         self.shared = QWidget()
@@ -236,6 +239,9 @@ class ReadingWindow:
     def _on_changed(self, touched: tuple[str, ...]) -> None:
         if self.numbers_worker is not None:
             self.numbers_worker.ask()
+            if self.desk is not None and self.desk.reading.records[-1].kind == "step":
+                # not after an undo: what was taken back is not done again
+                self.judging.ask()
         masks = tuple(name for name in touched if name in EDITABLE)
         self.views.refresh(masks)
         self.contour.refresh(masks)
@@ -364,7 +370,7 @@ class ReadingWindow:
                 layer.visible = on and name in ("liver", "lesions", "viable")
 
         def interpolate(desk: Desk) -> None:
-            operations(desk, self._other_lesion)["interpolate"][2]()
+            operations(desk, self._other_lesion, self.judging.ask)["interpolate"][2]()
 
         return {
             **tools,

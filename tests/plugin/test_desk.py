@@ -155,6 +155,28 @@ def test_one_click_adds_the_missed_lesion(desk):
     assert (desk.tools.mask, desk.tools.value) == ("lesions", 2)
 
 
+def test_a_clicked_lesion_and_its_computed_viability_are_undone_and_redone_together(desk):
+    from livervol.edit.click import Gesture
+    from livervol.workflows.reading_lesions import add_lesion
+    from livervol.workflows.reading_viability import judge_viability
+
+    number, _ = desk.do(lambda: add_lesion(desk.reading, Gesture.of("click", (10, 18, 25)), "portal_venous"))
+    desk.do(lambda: judge_viability(desk.reading))
+    assert desk.undo()
+    assert number not in desk.reading.lesion_numbers
+    assert desk.redo()
+    assert desk.reading.settings[f"lesion.{number}.viability"] == "computed"
+    # a stroke between the two: only what was computed and the stroke go, one by one
+    desk.undo()
+    desk.do(lambda: add_lesion(desk.reading, Gesture.of("click", (10, 18, 25)), "portal_venous"))
+    desk.apply(paint(desk.canvas("liver"), [(8, 4, 18)], Brush(4.0, 0), 1))
+    desk.do(lambda: judge_viability(desk.reading))
+    desk.undo()
+    assert desk.reading.records[-1].step.tool == "viability, computed"
+    desk.undo()
+    assert desk.reading.records[-1].step.tool.startswith("brush")
+
+
 def test_contour_handle_hole_and_refresh(desk):
     from napari_livervol.contour import ContourTool
     from napari_livervol.gestures import Gestures
@@ -186,7 +208,7 @@ def test_contour_handle_hole_and_refresh(desk):
 def test_interpolation_goes_between_slices_corrected_by_hand(desk):
     from napari_livervol.operations import corrected_slices, operations
 
-    actions = operations(desk, lambda: None)
+    actions = operations(desk, lambda: None, lambda numbers: None)
     desk.take(mask="liver")
     actions["interpolate"][2]()
     assert "two slices" in desk.sentences[-1]
