@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/livervol demo --out demo_out --overwrite
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 constraints:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
-	    --extra napari --extra dicomnet --extra cluster --extra trial --extra fastio --extra test pyproject.toml -o constraints.txt
+	    --extra napari --extra dicomnet --extra cluster --extra trial --extra fastio --extra pdf --extra bench --extra test pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist demo_out

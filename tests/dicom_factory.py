@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,19 @@ CLASSES = {
 }
 
 Edit = Callable[[Dataset, int], None]
+
+
+def damaged_copies(path: Path, into: Path, *, count: int, most_bytes: int) -> Iterator[Path]:
+    """``count`` copies of a DICOM file, one after another at one place, some bytes changed and some cut short."""
+    whole, place = bytearray(path.read_bytes()), into / "damaged.dcm"
+    random = np.random.default_rng(3)
+    for _ in range(count):
+        damaged = whole.copy()
+        for at in random.integers(132, len(whole), random.integers(1, most_bytes + 1)):
+            damaged[at] = random.integers(256)
+        cut = int(random.integers(132, len(whole))) if random.random() < 0.3 else len(whole)
+        place.write_bytes(damaged[:cut])
+        yield place
 
 
 def uid(*words: object) -> str:

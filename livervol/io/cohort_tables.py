@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from livervol.errors import CriteriaError, refusal
 from livervol.files import check_readable
-from livervol.io.csv_rows import csv_rows, quoted
+from livervol.io.csv_rows import quoted, table_rows
 from livervol.records import ResponseRow
 
 __all__ = [
@@ -140,7 +140,7 @@ class _Table:
 
     def __init__(self, path: str | Path, needed: Sequence[str]) -> None:
         self.path = check_readable(path)
-        header, self._lines = _lines_of(self.path)
+        header, self._lines = table_rows(self.path)
         self.names = [name.strip() for name in header]
         if len(self.names) == 1 and re.search(r"[;\t]", self.names[0]):
             raise self.refused("columns are not separated by commas", "commas", "semicolons or tabs")
@@ -220,26 +220,6 @@ class _Table:
             expected = ", ".join(w or "(empty)" for w in allowed)
             raise self.refused(f"{column} is not known", expected, repr(text), column, "Use one of these words.")
         return allowed[text]
-
-
-def _lines_of(path: Path) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet_lines(path)
-    return csv_rows(path)
-
-
-def _parquet_lines(path: Path) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
-        raise CriteriaError(
-            refusal("table cannot be read", expected="a Parquet file", got="something else", where=path.name)
-        ) from error
-    columns = [[cell or "" for cell in column.cast(pyarrow.string()).to_pylist()] for column in table.columns]
-    return list(table.column_names), iter(list(enumerate(zip(*columns, strict=True), start=1)))
 
 
 def read_subjects(path: str | Path) -> tuple[Subject, ...]:

@@ -1,15 +1,17 @@
-"""CSV files from anywhere: rows one by one, and pieces of them quoted safely in messages."""
+"""Tables from anywhere, CSV or Parquet: rows one by one, and pieces of them quoted safely in messages."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 
 from livervol.errors import CriteriaError, refusal
 
-__all__ = ["csv_rows", "quoted"]
+__all__ = ["csv_rows", "quoted", "table_rows"]
 
 #: Longest column name; a longer one is a row, or several, that lost a quotation mark.
 _NAME_CHARACTERS = 100
@@ -23,6 +25,43 @@ def quoted(text: str) -> str:
     if len(text) > _QUOTED_CHARACTERS:
         text = f"{text[:_QUOTED_CHARACTERS]}… ({len(text)} characters)"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def table_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Column names, and the further rows as words with their numbers, of a CSV or (by its ending) Parquet file.
+
+    Raises ``CriteriaError`` for a file that is neither.
+    """
+    return _parquet_rows(path) if path.suffix.lower() in (".parquet", ".pq") else csv_rows(path)
+
+
+def _parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise CriteriaError(
+            refusal("table cannot be read", expected="a Parquet file", got="something else", where=path.name)
+        ) from error
+    columns = [column.to_pylist() for column in table.columns]
+    rows = ((n, [_as_text(cell) for cell in cells]) for n, cells in enumerate(zip(*columns, strict=True), start=1))
+    return list(table.column_names), rows
+
+
+def _as_text(cell: object) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, bool):
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.date().isoformat()
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
 
 
 def csv_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:

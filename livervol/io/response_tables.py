@@ -7,18 +7,16 @@ lesion and column of what it refuses, never the patient. What is merely unlikely
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from livervol.errors import CriteriaError, LivervolError, refusal
 from livervol.files import atomic_file, check_readable
-from livervol.io.csv_rows import csv_rows
+from livervol.io.csv_rows import table_rows
 from livervol.io.response_columns import check_columns
-from livervol.io.response_rows import MEASURED, Cells, LesionReader, LesionRow, SumReader, VisitRows
+from livervol.io.response_rows import MEASURED, LesionReader, LesionRow, SumReader, VisitRows
 from livervol.records import Course, Lesion, Measurement, ResponseRow, Visit
 
 __all__ = ["RESPONSE_COLUMNS", "ResponseTable", "read_response_table", "write_responses"]
@@ -100,7 +98,7 @@ def read_response_table(path: str | Path) -> ResponseTable:
     the schema; nothing is guessed.
     """
     path = check_readable(path)
-    header, rows = _rows_of(path)
+    header, rows = table_rows(path)
     names = [name.strip() for name in header]
     warnings = check_columns(path, names)
     sums = "lesion" not in names
@@ -124,41 +122,6 @@ def read_response_table(path: str | Path) -> ResponseTable:
         raise CriteriaError(refusal("table has no rows", expected="at least one", got="none", where=path.name))
     reader.finish()
     return table
-
-
-def _rows_of(path: Path) -> tuple[list[str], Iterable[tuple[int, Cells]]]:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet_rows(path)
-    return csv_rows(path)
-
-
-def _parquet_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, Cells]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise CriteriaError(
-            refusal("table cannot be read", expected="a Parquet file", got="something else", where=path.name)
-        ) from error
-    columns = [column.to_pylist() for column in table.columns]
-    rows = ((n, [_as_text(cell) for cell in cells]) for n, cells in enumerate(zip(*columns, strict=True), start=1))
-    return list(table.column_names), rows
-
-
-def _as_text(cell: object) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, bool):
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return cell.date().isoformat()
-    if isinstance(cell, date):
-        return cell.isoformat()
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell)
 
 
 def _printed(value: float | None) -> str:

@@ -19,11 +19,15 @@ def change_runs(
     Arrays [z, y, x] of the same shape, values 0 to 65535; ``starts`` are flat indices into that shape, increasing; a
     run ends with its row.
     """
-    count = _count(before, after)
-    starts, lengths = np.empty(count, np.int64), np.empty(count, np.int64)
-    old, new = np.empty(count, np.uint16), np.empty(count, np.uint16)
-    _fill(before, after, starts, lengths, old, new)
-    return starts, lengths, old, new
+    runs = _room(_walk(before, after, *_room(0)))
+    _walk(before, after, *runs)
+    return runs
+
+
+def _room(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint16]]:
+    places = np.empty((2, count), np.int64)
+    values = np.empty((2, count), np.uint16)
+    return places[0], places[1], values[0], values[1]
 
 
 def write_change(
@@ -40,8 +44,10 @@ def write_change(
 
 
 @njit(cache=True, nogil=True)
-def _count(before, after):
+def _walk(before, after, starts, lengths, old, new):
+    # with empty arrays the runs are only counted
     nz, ny, nx = before.shape
+    writing = starts.size > 0
     count = 0
     for z in range(nz):
         for y in range(ny):
@@ -51,32 +57,14 @@ def _count(before, after):
                 if a[x] == b[x]:
                     x += 1
                     continue
-                count += 1
-                old, new = a[x], b[x]
-                while x < nx and a[x] == old and b[x] == new:
-                    x += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _fill(before, after, starts, lengths, old, new):
-    nz, ny, nx = before.shape
-    k = 0
-    for z in range(nz):
-        for y in range(ny):
-            a, b = before[z, y], after[z, y]
-            x = 0
-            while x < nx:
-                if a[x] == b[x]:
-                    x += 1
-                    continue
                 first = x
-                old[k], new[k] = a[x], b[x]
                 while x < nx and a[x] == a[first] and b[x] == b[first]:
                     x += 1
-                starts[k] = (z * ny + y) * nx + first
-                lengths[k] = x - first
-                k += 1
+                if writing:
+                    starts[count], lengths[count] = (z * ny + y) * nx + first, x - first
+                    old[count], new[count] = a[first], b[first]
+                count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from livervol.kernels.slabs import over_slabs
 
-__all__ = ["argmax_allowed", "argmax_trilinear", "sum_probabilities"]
+__all__ = ["argmax_allowed", "argmax_trilinear", "cell_of", "sum_probabilities"]
 
 
 def argmax_trilinear(
@@ -50,7 +50,8 @@ def sum_probabilities(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _cell(position, size):
+def cell_of(position, size):
+    """The lower node and the fraction to the next one at a place along an axis; beyond the ends, the border."""
     if position <= 0.0:
         return 0, 0.0
     if position >= size - 1.0:
@@ -62,9 +63,9 @@ def _cell(position, size):
 @njit(cache=True, nogil=True)
 def _scores_at(lattice, z, y, x, out):
     nz, ny, nx, classes = lattice.shape
-    z0, fz = _cell(z, nz)
-    y0, fy = _cell(y, ny)
-    x0, fx = _cell(x, nx)
+    z0, fz = cell_of(z, nz)
+    y0, fy = cell_of(y, ny)
+    x0, fx = cell_of(x, nx)
     z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
     for k in range(classes):
         near = (lattice[z0, y0, x0, k] * (1 - fx) + lattice[z0, y0, x1, k] * fx) * (1 - fy) + (

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from livervol.kernels.lattice import cell_of
 from livervol.kernels.slabs import over_slabs
 
 __all__ = ["warp_linear", "warp_nearest"]
@@ -56,21 +57,11 @@ def _over(kernel: Any, voxels: NDArray[Any], plan: Any, how: tuple[Any, ...], re
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _cell(position, size):
-    if position <= 0.0:
-        return 0, 0.0
-    if position >= size - 1.0:
-        return max(size - 2, 0), 1.0 if size > 1 else 0.0
-    low = int(position)
-    return low, position - low
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _shift(shifts, z, y, x):
     nz, ny, nx, _ = shifts.shape
-    z0, fz = _cell(z, nz)
-    y0, fy = _cell(y, ny)
-    x0, fx = _cell(x, nx)
+    z0, fz = cell_of(z, nz)
+    y0, fy = cell_of(y, ny)
+    x0, fx = cell_of(x, nx)
     z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
     gz, gy, gx = 1.0 - fz, 1.0 - fy, 1.0 - fx
     w000, w001, w010, w011 = gz * gy * gx, gz * gy * fx, gz * fy * gx, gz * fy * fx
@@ -126,9 +117,9 @@ def _linear(voxels, matrix, lattice_matrix, shifts, fill, whole, result, start, 
                 if not _inside(z, y, x, nz, ny, nx):
                     result[i, j, k] = fill
                     continue
-                z0, fz = _cell(z, nz)
-                y0, fy = _cell(y, ny)
-                x0, fx = _cell(x, nx)
+                z0, fz = cell_of(z, nz)
+                y0, fy = cell_of(y, ny)
+                x0, fx = cell_of(x, nx)
                 z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
                 near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
                     voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx

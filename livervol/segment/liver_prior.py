@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from livervol.assets import models_folder
 from livervol.errors import ModelError, refusal
-from livervol.files import sha256_of
+from livervol.segment.model import check_weights, find_model
 
 __all__ = ["CLASSES", "LIVER", "LiverPrior", "load_prior", "pose_matrix"]
 
@@ -87,20 +86,6 @@ def read_prior(path: Path) -> LiverPrior:
 @lru_cache(maxsize=1)
 def load_prior() -> LiverPrior:
     """The released prior; its sha256 is checked against the card. Raises ``ModelError`` when missing or damaged."""
-    import tomllib
-
-    folder = models_folder() / MODEL
-    weights = folder / "prior.npz"
-    if not weights.is_file():
-        raise ModelError(
-            refusal("liver prior not found", expected="prior.npz", got="no file", where=str(folder),
-                    do="Install livervol again.")
-        )  # fmt: skip
-    card = tomllib.loads((folder / "model.toml").read_text(encoding="utf-8"))
-    found = sha256_of(weights)
-    if found != card["sha256"]:
-        raise ModelError(
-            refusal("liver prior is not the released one", expected=f"sha256 {card['sha256'][:12]}…",
-                    got=f"{found[:12]}…", where=str(weights), do="Install livervol again.")
-        )  # fmt: skip
-    return read_prior(weights)
+    card = find_model(MODEL)
+    check_weights(card)
+    return read_prior(card.weights)

@@ -15,7 +15,7 @@ from livervol.assets import models_folder
 from livervol.errors import ModelError, refusal
 from livervol.files import sha256_of
 
-__all__ = ["ModelCard", "SelfTest", "find_model", "find_models", "predict", "read_card", "self_test"]
+__all__ = ["ModelCard", "SelfTest", "check_weights", "find_model", "find_models", "predict", "read_card", "self_test"]
 
 CARD = "model.toml"
 
@@ -94,7 +94,8 @@ def find_model(name: str, folder: Path | None = None) -> ModelCard:
     raise ModelError(refusal("model not found", expected=f"one of {known}", got=repr(name), do="See livervol models."))
 
 
-def _check_weights(card: ModelCard) -> None:
+def check_weights(card: ModelCard) -> None:
+    """Raises ``ModelError`` unless the card's weights are there and are the ones it names by sha256."""
     found = sha256_of(card.weights) if card.weights.is_file() else "no file"
     if found != card.sha256:
         raise ModelError(
@@ -110,7 +111,7 @@ def _check_weights(card: ModelCard) -> None:
 
 @lru_cache(maxsize=4)
 def _session(card: ModelCard, threads: int) -> Any:
-    _check_weights(card)
+    check_weights(card)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -133,7 +134,7 @@ def _run(card: ModelCard, values: NDArray[Any]) -> NDArray[np.float32]:
         # maps, not a network: the self-test reads them at fixed places
         from livervol.segment.liver_prior import read_prior
 
-        _check_weights(card)
+        check_weights(card)
         return read_prior(card.weights).self_test()
     return predict(card, values.astype(np.float32), threads=1)
 
