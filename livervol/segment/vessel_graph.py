@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from livervol.grid import Grid
@@ -180,16 +183,14 @@ def _smooth(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bridged(graph: VesselGraph) -> VesselGraph:
-    """The graph with straight bridges from free ends of one piece to the nearest vertex of another."""
-    piece = np.arange(len(graph.places))
-    for _ in range(len(graph.places)):
-        before = piece.copy()
-        for edge in graph.edges:
-            piece[list(edge.ends)] = piece[list(edge.ends)].min()
-        if (piece == before).all():
-            break
+    """The graph with straight bridges from free ends of one piece to the nearest vertex of another.
+
+    Each end may have two short bridges or, in a piece without any, a far one. Pieces bridged only to each other are
+    then joined to the rest by their nearest ends, group by group (Boruvka 1926), as long as one lies within reach.
+    """
     if not len(graph.places):
         return graph
+    piece = _pieces(len(graph.places), [edge.ends for edge in graph.edges])
     degree = np.bincount([v for edge in graph.edges for v in edge.ends], minlength=len(graph.places))
     tree = cKDTree(graph.places)
     free = [int(v) for v in np.flatnonzero(degree == 1)]
@@ -200,8 +201,27 @@ def _bridged(graph: VesselGraph) -> VesselGraph:
     for end in free:
         if piece[end] not in reached:
             pairs.update(_nearest_elsewhere(graph, tree, piece, end, FAR_GAP_MM, 1))
+    while True:
+        piece = _pieces(len(graph.places), [*(edge.ends for edge in graph.edges), *sorted(pairs)])
+        nearest: dict[int, tuple[float, tuple[int, int]]] = {}
+        for end in free:
+            for pair in _nearest_elsewhere(graph, tree, piece, end, FAR_GAP_MM, 1):
+                way = float(np.linalg.norm(graph.places[pair[0]] - graph.places[pair[1]]))
+                own = int(piece[end])
+                nearest[own] = min(nearest.get(own, (way, pair)), (way, pair))
+        if not nearest:
+            break
+        pairs.update(pair for _, pair in nearest.values())
     bridges = [Edge(pair, graph.places[list(pair)], np.array([1.0, 1.0]), gap=True) for pair in sorted(pairs)]
     return VesselGraph(graph.places, (*graph.edges, *bridges))
+
+
+def _pieces(count: int, ties: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """The piece each of ``count`` vertices belongs to, by the vertices tied to each other."""
+    first, second = np.array(ties, np.int64).reshape(-1, 2).T
+    network = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
+    piece: NDArray[np.int64] = connected_components(network, directed=False)[1].astype(np.int64)
+    return piece
 
 
 def _nearest_elsewhere(

@@ -70,6 +70,21 @@ def test_rough_surfaces_make_no_twigs_and_gaps_are_bridged() -> None:
     assert vessel_graph(np.zeros(GRID.shape_zyx, bool), GRID).edges == ()
 
 
+def test_pieces_bridged_only_to_each_other_are_joined_to_the_rest() -> None:
+    trunk = tube((-45, 0, 345), (-20, 0, 345), 3.0)
+    # 30 mm away, in two pieces 9 mm apart
+    far = tube((10, 0, 345), (25, 0, 345), 3.0) | tube((34, 0, 345), (50, 0, 345), 3.0)
+    graph, roots = rooted(vessel_graph(trunk | far, GRID), guide((-45, 0, 345), (0, 0, 395)))
+    claims = split_graph(graph, roots, np.zeros((len(graph.edges), 2)))
+    assert len([e for e in graph.edges if not e.gap]) == 3
+    assert set(claims) == set(range(len(graph.edges)))
+    beyond = [n for n, e in enumerate(graph.edges) if not e.gap and e.points[:, 0].min() > 0]
+    assert all(claims[n].confidence <= 0.3 for n in beyond)
+    # what lies out of reach stays apart
+    alone = vessel_graph(tube((-55, 0, 345), (-30, 0, 345), 3.0) | tube((35, 0, 345), (55, 0, 345), 3.0), GRID)
+    assert not [e for e in alone.edges if e.gap]
+
+
 def crossing() -> NDArray[np.bool_]:
     """A portal tree from the left below, a hepatic vein from above; they touch where they cross."""
     portal = tube((-45, 0, 318), (-10, 0, 325), 5.0, 4.0) | tube((-10, 0, 325), (40, -15, 330), 3.6, 2.2)

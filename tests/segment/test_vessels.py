@@ -143,9 +143,9 @@ def test_real_vessel_shapes_painted_into_a_scan_are_found(shared: Path) -> None:
     mine, theirs = result.segmentation.labels > 0, labels == 2
     away = ndimage.distance_transform_edt(~theirs, sampling=grid.spacing_mm)
     assert float((away[mine] <= 2.0).mean()) >= 0.9
-    # these maps stop before the roots and are in pieces: pieces that no front reaches stay unlabelled (0.30 is found),
-    # kinds cannot be told, and that is said
-    assert float((ndimage.distance_transform_edt(~mine, sampling=grid.spacing_mm)[theirs] <= 2.0).mean()) >= 0.25
+    # found: 0.83; pieces bridged only to each other are joined to the rest
+    assert float((ndimage.distance_transform_edt(~mine, sampling=grid.spacing_mm)[theirs] <= 2.0).mean()) >= 0.75
+    # these maps stop before the roots and are in pieces: kinds cannot be told, and that is said
     assert min(result.confidence.values()) < 0.5
     assert result.warnings
 
@@ -159,6 +159,6 @@ def test_a_real_scan_with_annotated_vessels(shared: Path) -> None:
     truth = (read_labels(folder / "vessel.nii.gz").labels > 0) & (liver.labels > 0)
     mine = result.segmentation.labels > 0
     spacing = scan.grid.spacing_mm
-    # found: 0.92 of the vessel voxels lie within 2 mm of annotated ones, 0.66 of the annotated within 2 mm of ours
+    # found: 0.91 of the vessel voxels lie within 2 mm of annotated ones, 0.69 of the annotated within 2 mm of ours
     assert float((ndimage.distance_transform_edt(~truth, sampling=spacing)[mine] <= 2.0).mean()) >= 0.85
     assert float((ndimage.distance_transform_edt(~mine, sampling=spacing)[truth] <= 2.0).mean()) >= 0.55
