@@ -20,7 +20,7 @@ from livervol.edit.brush import Brush, erase, paint
 from livervol.grid import Grid
 from livervol.io.nifti import write_nifti_labels
 from livervol.kernels.components import label_components
-from livervol.measure.remnant import measure_remnants
+from livervol.measure.remnant_rows import measure_remnants
 from livervol.measure.visit import measure_visit
 from livervol.scan import Segmentation
 from livervol.workflows.reading import Reading, ReadingSettings

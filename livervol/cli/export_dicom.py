@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,36 +66,15 @@ class _Record:
         return [row for row in self.course.get("responses", []) if self.number and row.get("visit") == self.number]
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _not_a_record(path) from error
-    if not isinstance(found, dict):
-        raise _not_a_record(path)
-    return found
-
-
-def _not_a_record(path: Path) -> LivervolError:
-    return LivervolError(
-        refusal(
-            f"{path.name} cannot be read",
-            expected="a JSON file written by livervol",
-            got="something else" if path.exists() else "no such file",
-            where=str(path),
-            do="Give a folder that livervol run or measure wrote.",
-        )
-    )
-
-
 def _record(folder: Path, course: Path | None, *, needed: bool = False) -> _Record:
     """measurements.json of the folder, and of its course the subject, the visit's number and its responses."""
-    path = folder / "measurements.json"
-    document = _json(path) if needed or path.is_file() else {}
+    from livervol.io.tables import read_document
+
+    document = read_document(folder / "measurements.json", needed=needed)
     found = course or folder.resolve().parent / "course.json"
     if course is None and not found.is_file():
         return _Record(document)
-    history = _json(found)
+    history = read_document(found, needed=True)
     numbers = [v.get("number", 0) for v in history.get("visits", []) if v.get("folder") == folder.resolve().name]
     return _Record(document, history, int(numbers[0]) if numbers else 0)
 

@@ -9,10 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from livervol.errors import ScanError, refusal
 from livervol.files import write_text
 from livervol.records import Lesion, Measurement
 
-__all__ = ["SCHEMA_VERSION", "lesion_entry", "measurements_csv", "nested_values", "write_measurements"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "lesion_entry",
+    "measurements_csv",
+    "nested_values",
+    "read_document",
+    "unreadable",
+    "write_measurements",
+]
 
 #: Rises when a key of measurements.json changes its meaning or goes away; new keys do not raise it.
 SCHEMA_VERSION = 1
@@ -109,4 +118,35 @@ def write_measurements(
     return (
         write_text(folder / "measurements.json", text + "\n"),
         write_text(folder / "measurements.csv", measurements_csv(measurements, lesions)),
+    )
+
+
+def read_document(path: Path, *, needed: bool = False) -> dict[str, Any]:
+    """A JSON object that livervol wrote, measurements.json and its like; ``ScanError`` when it is something else.
+
+    Empty when there is no such file, unless it is ``needed``.
+    """
+    if not needed and not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise unreadable(path, "no such file") from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise unreadable(path, type(error).__name__) from error
+    if not isinstance(document, dict):
+        raise unreadable(path, type(document).__name__)
+    return document
+
+
+def unreadable(path: Path, got: str) -> ScanError:
+    """The refusal of a document that is not as livervol writes it; ``got`` says what was found."""
+    return ScanError(
+        refusal(
+            f"{path.name} is unreadable",
+            expected="an object as livervol writes it",
+            got=got,
+            where=str(path),
+            do="Give a folder that livervol run or measure wrote.",
+        )
     )

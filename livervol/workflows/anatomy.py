@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from livervol.measure.vascular import judge_resection, vascular_facts, vascular_measurements
+from livervol.measure.vascular import judge_resection, vascular_measurements
+from livervol.measure.vascular_facts import vascular_facts
 from livervol.records import Measurement
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.couinaud import MODEL, ShapeReading, read_shape, segment_couinaud

@@ -14,8 +14,9 @@ from livervol import __version__
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import write_text
 from livervol.io.images import read_labels
-from livervol.io.tables import SCHEMA_VERSION, nested_values
-from livervol.measure.remnant import Remnant, RemnantSettings, SegmentSpread, find_remnants, remnant_measurements
+from livervol.io.tables import SCHEMA_VERSION, nested_values, read_document, unreadable
+from livervol.measure.remnant import Remnant, SegmentSpread, find_remnants
+from livervol.measure.remnant_rows import RemnantSettings, remnant_measurements
 from livervol.measure.resection import PROTOCOLS, STANDARD, Operation, RemnantProtocol
 from livervol.measure.standard_volume import PatientSize
 from livervol.records import Measurement
@@ -108,17 +109,18 @@ def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan
     """
     settings, root = settings or PlanSettings(), Path(folder)
     liver, segments, lesions = _read(root)
+    path = root / "measurements.json"
+    document = read_document(path)
     warnings: list[str] = []
     if lesions is None or not lesions.labels.any():
         warnings.append("no lesion is marked: nothing has to be cleared, every operation is listed")
     spread = None
     if settings.uncertainty and not {41, 42} & set(segments.names):
-        spread = _spread(root, liver, warnings)
+        spread = _spread(document, path, liver, warnings)
     plan = _judge(liver, segments, lesions, settings, (spread, warnings))
     if settings.vessels:
-        plan = _with_vessels(plan, root, (liver, segments, lesions))
-    document = _document(plan, settings)
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        plan = _with_vessels(plan, root, (liver, segments, lesions), document)
+    text = json.dumps(_document(plan, settings), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(root / "plan.json", text + "\n", overwrite=settings.overwrite)
     return plan
 
@@ -152,13 +154,9 @@ def _read(root: Path) -> tuple[Segmentation, Segmentation, Segmentation | None]:
     return masks["liver"], masks["segments"], masks.get("lesions")
 
 
-def _spread(root: Path, liver: Segmentation, warnings: list[str]) -> SegmentSpread | None:
+def _spread(document: Mapping[str, Any], path: Path, liver: Segmentation, warnings: list[str]) -> SegmentSpread | None:
     """The spread of segments drawn by shape: as stored, else from the network; None for segments from elsewhere."""
-    path = root / "measurements.json"
-    if not path.is_file():
-        return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         stored = document.get("segment_spread")
         if stored is not None:
             half_widths = np.array(stored["half_widths_ml"], dtype=np.float64)
@@ -166,14 +164,7 @@ def _spread(root: Path, liver: Segmentation, warnings: list[str]) -> SegmentSpre
             return SegmentSpread(values, half_widths, float(stored["floor"]), str(stored["method"]))
         made_by = str(document.get("provenance", {}).get("methods", {}).get("segments", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ScanError(
-            refusal(
-                "measurements.json is unreadable",
-                expected="what livervol run writes",
-                got=type(error).__name__,
-                where=str(path),
-            )
-        ) from error
+        raise unreadable(path, type(error).__name__) from error
     if not made_by.startswith(MODEL):
         return None
     found = segment_couinaud(liver)
@@ -207,9 +198,14 @@ def _judge(
     return Plan(tuple(r for r in rows if not r.rejected), tuple(r for r in rows if r.rejected), tuple(warnings))
 
 
-def _with_vessels(plan: Plan, root: Path, masks: tuple[Segmentation, Segmentation, Segmentation | None]) -> Plan:
+def _with_vessels(
+    plan: Plan,
+    root: Path,
+    masks: tuple[Segmentation, Segmentation, Segmentation | None],
+    document: Mapping[str, Any],
+) -> Plan:
     rows = (*plan.possible, *plan.rejected)
-    found, warnings = vessels_under(root, masks, [row.remnant.operation for row in rows])
+    found, warnings = vessels_under(root, masks, [row.remnant.operation for row in rows], document)
 
     def more(row: PlannedOperation) -> PlannedOperation:
         return replace(row, measurements={**row.measurements, **found[row.slug]})

@@ -22,6 +22,7 @@ from livervol.files import write_text
 from livervol.grid import Grid
 from livervol.io.images import read_image, read_image_grid, read_labels
 from livervol.io.nifti import write_nifti_labels
+from livervol.io.tables import read_document
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.phase import recognise_phases
 from livervol.workflows.inputs import one_per_phase, read_visit
@@ -63,22 +64,6 @@ def reader_folder(visit: str | Path, reader: str) -> Path:
             )
         )
     return Path(visit) / "readers" / reader
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty when there is no file, refused when it is not what livervol writes."""
-    if not path.is_file():
-        return {}
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ScanError(
-            refusal(f"{path.name} is unreadable", expected="what livervol writes", got=type(error).__name__,
-                    where=str(path))
-        ) from error  # fmt: skip
-    if not isinstance(document, dict):
-        raise ScanError(refusal(f"{path.name} is unreadable", expected="an object", got=type(document).__name__))
-    return document
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> Path:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from livervol.grid import Grid
 from livervol.kernels.gaps import LabelRuns, label_runs
 from livervol.kernels.tally import overlap_counts
-from livervol.measure.remnant import Counted, RemnantSettings, lesion_gaps, remnant_measurements, remnants_of
+from livervol.measure.remnant import Counted, lesion_gaps, remnants_of
+from livervol.measure.remnant_rows import RemnantSettings, remnant_measurements
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.volume import Box
 from livervol.records import Measurement

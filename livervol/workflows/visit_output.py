@@ -13,7 +13,7 @@ from livervol.files import write_text
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
 from livervol.measure.pairing import Track
-from livervol.measure.remnant import RemnantSettings, measure_remnants
+from livervol.measure.remnant_rows import RemnantSettings, measure_remnants
 from livervol.measure.uncertainty import Effect, Spread, spread_of_lesions, with_intervals
 from livervol.measure.visit import VisitMeasurements, measure_visit
 from livervol.report.visit import VisitPage, visit_html

@@ -130,9 +130,9 @@ def test_refusals_are_one_sentence_without_the_patient(visit, export, tmp_path):
         (("dicom-seg", folder, "--source", found.folder, "--type", "labelmap"), "masks overlap"),
         (("dicom-seg", folder, "--source", found.folder, "--type", "drawn"), "segmentation type is not known"),
         (("rtstruct", folder, "--source", found.folder, "--of", "necrosis"), "mask is not in the folder"),
-        (("dicom-sr", bare, "--source", found.folder), "measurements.json cannot be read"),
-        (("dicom-sr", broken, "--source", found.folder), "measurements.json cannot be read"),
-        (("dicom-seg", broken, "--source", found.folder), "measurements.json cannot be read"),
+        (("dicom-sr", bare, "--source", found.folder), "measurements.json is unreadable"),
+        (("dicom-sr", broken, "--source", found.folder), "measurements.json is unreadable"),
+        (("dicom-seg", broken, "--source", found.folder), "measurements.json is unreadable"),
     ]
     for words, start in cases:
         code, said, err = export(*words, "--out", out)

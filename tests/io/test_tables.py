@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from livervol.io.tables import lesion_entry, measurements_csv, nested_values, write_measurements
+from livervol.errors import ScanError
+from livervol.io.tables import lesion_entry, measurements_csv, nested_values, read_document, write_measurements
 from livervol.records import Interval, Lesion, Line, Measurement
 
 LIVER = (
@@ -76,3 +77,16 @@ def test_written_files_read_back_and_are_not_overwritten(tmp_path):
     assert table.read_text(encoding="utf-8").startswith("structure,number,name")
     with pytest.raises(ValueError, match="already exists"):
         write_measurements(tmp_path, document, LIVER, [LESION])
+
+
+def test_documents_are_read_and_what_is_none_is_refused_by_name(tmp_path):
+    path = tmp_path / "measurements.json"
+    assert read_document(path) == {}
+    with pytest.raises(ScanError, match=r"measurements\.json is unreadable: .*no such file"):
+        read_document(path, needed=True)
+    path.write_text('{"liver": {"volume_ml": 1417.5}}')
+    assert read_document(path) == {"liver": {"volume_ml": 1417.5}}
+    for text in ("[1, 2", "[]", "7", "", "[" * 100_000, b"\xff\xfe"):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ScanError, match=r"measurements\.json is unreadable"):
+            read_document(path)

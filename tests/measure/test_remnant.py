@@ -10,7 +10,8 @@ from livervol.errors import CriteriaError, GridError
 from livervol.grid import Grid
 from livervol.measure.growth import GROWTH_CRITERIA, growth
 from livervol.measure.planes import wedge_parts
-from livervol.measure.remnant import RemnantSettings, SegmentSpread, find_remnants, measure_remnants
+from livervol.measure.remnant import SegmentSpread, find_remnants
+from livervol.measure.remnant_rows import RemnantSettings, measure_remnants
 from livervol.measure.resection import OPERATIONS, Operation, RemnantProtocol, operation
 from livervol.measure.standard_volume import PatientSize
 from livervol.response.scores import body_surface_area_m2

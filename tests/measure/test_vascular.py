@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from conftest import oblique_grid
 from livervol.errors import GridError
-from livervol.measure.vascular import judge_resection, vascular_facts, vascular_measurements
+from livervol.measure.vascular import judge_resection, vascular_measurements
+from livervol.measure.vascular_facts import vascular_facts
 from livervol.scan import Scan, Segmentation
 
 SHAPE, SPACING = (12, 20, 40), (2.5, 2.0, 1.5)
