@@ -43,6 +43,7 @@ from livervol.workflows.reading_folder import (
     reader_folder,
     visit_files,
 )
+from livervol.workflows.reading_intervals import KnownIntervals
 from livervol.workflows.reading_numbers import LiveMeasurements
 from livervol.workflows.reading_start import ReadingSettings, beginning, earlier_visit
 from livervol.workflows.reading_table import Numbers, assessed, decided_lesion, lesion_rows
@@ -62,11 +63,16 @@ class Reading:
         self.grid = files.grid
         self.earlier = tuple(earlier)
         self.state = rebuild(journal.records)
-        self._lock = threading.RLock()
+        #: Held: nobody edits meanwhile.
+        self.still = threading.RLock()
+        #: Held while the folder is written.
+        self.writing = threading.RLock()
         self._patient: PatientSize | None = None
         self._live = LiveMeasurements(self.state.masks, self.grid)
         self._numbers: Numbers | None = None
-        self._saved_head = str(read_document(self.folder / "measurements.json").get("journal", {}).get("head", ""))
+        saved = read_document(self.folder / "measurements.json")
+        self._saved_head = str(saved.get("journal", {}).get("head", ""))
+        self._known = KnownIntervals.of_document(saved or files.document)
 
     @classmethod
     def open(
@@ -147,9 +153,15 @@ class Reading:
         """True when the masks and numbers in the folder are older than the journal."""
         return self._saved_head != self.journal.head
 
-    def mark_saved(self) -> None:
-        """Take note that the folder now holds what the journal says."""
-        self._saved_head = self.journal.head
+    def mark_saved(self, head: str, known: KnownIntervals) -> None:
+        """Take note that the folder now holds what the journal said up to ``head``, with these intervals."""
+        with self.still:
+            self._saved_head, self._known, self._numbers = head, known, None
+
+    def note(self, tool: str, **words: Any) -> None:
+        """Journal something that changes no mask and no decision."""
+        with self.still:
+            self.journal.note(tool, **words)
 
     @property
     def can_undo(self) -> bool:
@@ -227,7 +239,7 @@ class Reading:
         step = replace(step, reason=reason or step.reason, settings=(*step.settings, *more))
         if step.is_empty:
             return step
-        with self._lock:
+        with self.still:
             self._do(step)
             self.journal.append(step)
         return step
@@ -268,7 +280,7 @@ class Reading:
 
     def _walk(self, which: int) -> Step | None:
         self.require_open()
-        with self._lock:
+        with self.still:
             stack = history(self.journal.records)[which]
             if not stack:
                 return None
@@ -316,7 +328,7 @@ class Reading:
     def refresh(self) -> Numbers:
         """Measure what the last edits touched and put all numbers together; for a worker thread."""
         started = time.perf_counter()
-        with self._lock:
+        with self.still:
             version, settings = self.version, dict(self.state.settings)
             resections = tuple(settings.get("resections", ()))
             measured, problems = self._live.measured(resections)
@@ -336,6 +348,7 @@ class Reading:
         found = Numbers(
             version, measured, decided, rows, resection, MappingProxyType(responses),
             (*problems, *_unjudged(boxes, settings), *open_questions), time.perf_counter() - started,
+            MappingProxyType(self._known.still_true(measured)),
         )  # fmt: skip
         self._numbers = found
         return found
@@ -365,8 +378,9 @@ class Reading:
 
     def close(self) -> None:
         """Give the journal free. Nothing is lost that was not saved: the journal has it."""
-        self.journal.flush()
-        self.journal.close()
+        with self.writing, self.still:
+            self.journal.flush()
+            self.journal.close()
 
     def __enter__(self) -> Reading:
         return self

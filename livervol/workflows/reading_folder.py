@@ -196,16 +196,15 @@ def _given_scans(inputs: Sequence[str | Path], liver_path: Path) -> dict[str, Sc
     return {phase.value: scan for phase, scan in chosen.items() if liver.grid.matches(scan.grid)}
 
 
-def write_masks(folder: Path, masks: Mapping[str, NDArray[Any]], grid: Grid, stored: Grid) -> None:
+def write_masks(folder: Path, masks: Mapping[str, Segmentation], stored: Grid) -> None:
     """Write every mask as NIfTI on the ``stored`` grid, each atomically, and necrosis: what is left of the lesions."""
-    for name, labels in masks.items():
-        write_nifti_labels(folder / f"{name}.nii.gz", _segmentation(labels, grid), stored, overwrite=True)
-    if "viable" in masks:
-        rest = np.where((masks["viable"] == 0) & (masks.get("uncertain", np.uint16(0)) == 0), masks["lesions"], 0)
-        path = folder / "necrosis.nii.gz"
-        write_nifti_labels(path, _segmentation(rest.astype(np.uint16), grid), stored, overwrite=True)
-
-
-def _segmentation(labels: NDArray[Any], grid: Grid) -> Segmentation:
-    small = labels.astype(np.uint8) if int(labels.max(initial=0)) <= 255 else labels
-    return Segmentation(small, grid, {v: str(v) for v in range(1, int(small.max(initial=0)) + 1)})
+    for name, mask in masks.items():
+        write_nifti_labels(folder / f"{name}.nii.gz", mask, stored, overwrite=True)
+    if "viable" not in masks:
+        return
+    lesions = masks["lesions"]
+    alive = masks["viable"].labels != 0
+    if "uncertain" in masks:
+        alive |= masks["uncertain"].labels != 0
+    rest = replace(lesions, labels=np.where(alive, lesions.labels.dtype.type(0), lesions.labels))
+    write_nifti_labels(folder / "necrosis.nii.gz", rest, stored, overwrite=True)

@@ -8,52 +8,97 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from livervol import __version__
 from livervol.errors import LivervolError, refusal
 from livervol.files import sha256_of, write_text
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, measurements_csv, nested_values
 from livervol.records import Lesion, ResponseRow
+from livervol.scan import Segmentation
 from livervol.workflows.reading import Reading
 from livervol.workflows.reading_folder import JOURNAL, SIGN_OFF, read_document, write_json, write_masks
-from livervol.workflows.reading_table import Numbers
+from livervol.workflows.reading_intervals import KnownIntervals, with_outline_intervals
+from livervol.workflows.reading_table import Numbers, decided_lesion
 
-__all__ = ["document_of", "save", "save_copy", "sign_off", "withdraw_sign_off"]
+__all__ = ["save", "save_copy", "sign_off", "withdraw_sign_off"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """A reading as it was at one moment: copies, so that edits may go on while it is written."""
+
+    masks: dict[str, Segmentation]
+    numbers: Numbers
+    settings: dict[str, Any]
+    evaluable: bool
+    records: int
+    head: str
 
 
 def save(reading: Reading) -> Path:
     """Write the reader's folder and return it; refuses (``LivervolError``) in one sentence what the disk refuses.
 
-    Nothing in memory or in the journal is touched by a failure: free space and save again, or ``save_copy``.
+    May run in a worker thread while the reader goes on: what is written is the reading as it was at the start. Lesions
+    get the 95 % intervals that ``livervol measure`` gives the same masks. Nothing in memory or in the journal is
+    touched by a failure: free space and save again, or ``save_copy``.
     """
-    reading.journal.flush()
-    _write(reading, reading.folder)
-    if reading.trouble:
-        raise LivervolError(reading.trouble)
-    reading.mark_saved()
+    with reading.writing:
+        with reading.still:
+            reading.journal.flush()
+            taken = _take(reading)
+        taken = _with_intervals(taken)
+        _write(reading, taken, reading.folder)
+        if reading.trouble:
+            raise LivervolError(reading.trouble)
+        reading.mark_saved(taken.head, KnownIntervals.of_measured(taken.numbers.measured))
     return reading.folder
 
 
 def save_copy(reading: Reading, folder: str | Path) -> Path:
     """Write the whole reading, journal too, to another folder: the way out of a full or read-only disk."""
     target = Path(folder)
-    _write(reading, target)
-    reading.journal.copy_to(target / JOURNAL)
+    with reading.still:
+        taken = _with_intervals(_take(reading))
+        _write(reading, taken, target)
+        reading.journal.copy_to(target / JOURNAL)
     return target
 
 
-def _write(reading: Reading, folder: Path) -> None:
+def _take(reading: Reading) -> _Taken:
     numbers = reading.numbers()
+    small = max(reading.lesion_numbers, default=0) <= 255
+    masks = {}
+    for name, labels in reading.masks.items():
+        values = reading.lesion_numbers if name in ("lesions", "viable", "uncertain") else range(1, 43)
+        own = labels.astype(np.uint8 if small else np.uint16)
+        masks[name] = Segmentation(own, reading.grid, {v: str(v) for v in values})
+    return _Taken(
+        masks, numbers, dict(reading.settings), reading.evaluable, len(reading.journal.records), reading.journal.head
+    )
+
+
+def _with_intervals(taken: _Taken) -> _Taken:
+    grid = taken.masks["liver"].grid
+    measured = with_outline_intervals(taken.numbers.measured, taken.masks, max(grid.spacing_mm[1:]))
+    decided = tuple(decided_lesion(lesion, taken.settings) for lesion in measured.lesions)
+    return replace(taken, numbers=replace(taken.numbers, measured=measured, lesions=decided))
+
+
+def _write(reading: Reading, taken: _Taken, folder: Path) -> None:
+    numbers = taken.numbers
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_masks(folder, reading.masks, reading.grid, reading.files.stored)
-        write_json(folder / "landmarks.json", reading.settings.get("landmarks", {}))
+        write_masks(folder, taken.masks, reading.files.stored)
+        write_json(folder / "landmarks.json", taken.settings.get("landmarks", {}))
         table = measurements_csv(numbers.measured.measurements, numbers.lesions)
         write_text(folder / "measurements.csv", table, overwrite=True)
-        write_json(folder / "measurements.json", document_of(reading, numbers))
+        write_json(folder / "measurements.json", _document(reading, taken))
     except OSError as error:
         raise LivervolError(
             refusal(
@@ -66,30 +111,32 @@ def _write(reading: Reading, folder: Path) -> None:
         ) from error
 
 
-def document_of(reading: Reading, numbers: Numbers) -> dict[str, Any]:
+def _document(reading: Reading, taken: _Taken) -> dict[str, Any]:
     """measurements.json of a reading: the keys of a visit's, with the reader's roles, lines and decisions."""
     machine = reading.files.document
-    measured = numbers.measured
+    numbers, measured = taken.numbers, taken.numbers.measured
+    judged = taken.settings.get("viability", {})
     conventions = sorted({m.method for one in measured.lesions for m in one.measurements if m.name == "longest_mm"})
     return {
         "schema_version": SCHEMA_VERSION,
         **nested_values(measured.measurements),
-        "lesions": [_lesion(lesion, numbers, reading.settings) for lesion in numbers.lesions],
+        "lesions": [_lesion(lesion, numbers, taken.settings) for lesion in numbers.lesions],
         "phases": list(machine.get("phases", ())),
-        "mrecist_evaluable": reading.evaluable,
-        "mrecist_reason": machine.get("mrecist_reason", ""),
+        "mrecist_evaluable": taken.evaluable,
+        "mrecist_reason": machine.get("mrecist_reason", "") or judged.get("reason", ""),
         "diameter_convention": "; ".join(conventions),
-        "quality": list(dict.fromkeys([*measured.warnings, *numbers.problems])),
+        "quality": list(dict.fromkeys([*measured.warnings, *judged.get("warnings", ()), *numbers.problems])),
         "reader": reading.reader,
         "responses": {name: _response(row) for name, row in numbers.responses.items()},
-        "journal": {"records": len(reading.journal.records), "head": reading.journal.head},
+        "journal": {"records": taken.records, "head": taken.head},
         "provenance": {
             "program": "livervol",
             "version": __version__,
             "python": platform.python_version(),
             "grid": reading.grid.describe(),
-            "methods": {name: f"reader {reading.reader}, from the machine's" for name in reading.masks},
-            "settings": {"resections": list(reading.settings.get("resections", ()))},
+            "methods": {name: f"reader {reading.reader}, from the machine's" for name in taken.masks},
+            **({"viability_method": judged["method"]} if judged else {}),
+            "settings": {"resections": list(taken.settings.get("resections", ()))},
             "inputs": list(machine.get("provenance", {}).get("inputs", ())),
         },
     }
@@ -138,7 +185,7 @@ def sign_off(reading: Reading, statement: str = "") -> Path:
                     do="Settle them, then sign off.")
         )  # fmt: skip
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    reading.journal.note("sign off", statement=statement)
+    reading.note("sign off", statement=statement)
     folder = save(reading)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name not in (JOURNAL, SIGN_OFF))
     files = {name: sha256_of(folder / name) for name in names}
@@ -160,7 +207,7 @@ def withdraw_sign_off(reading: Reading, reason: str) -> None:
         raise LivervolError(refusal("reading is not signed off", expected=SIGN_OFF, got="none"))
     if not reason.strip():
         raise LivervolError(refusal("a sign-off is withdrawn", expected="the reason", got="none"))
-    reading.journal.note("withdraw sign-off", reason=reason, signed=read_document(path))
+    reading.note("withdraw sign-off", reason=reason, signed=read_document(path))
     if reading.trouble:
         raise LivervolError(reading.trouble)
     path.unlink()

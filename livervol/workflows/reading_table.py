@@ -15,7 +15,7 @@ import numpy as np
 from livervol.errors import CriteriaError
 from livervol.grid import Grid
 from livervol.measure.visit import VisitMeasurements
-from livervol.records import Course, Lesion, Line, Measurement, ResponseRow, Visit
+from livervol.records import Course, Interval, Lesion, Line, Measurement, ResponseRow, Visit
 from livervol.response import assess, rules
 from livervol.response.course import baseline_visit
 from livervol.response.targets import propose_targets
@@ -93,7 +93,8 @@ class Numbers:
 
     ``measured`` equals what ``livervol measure`` gives on the same masks; ``lesions`` are the same with the reader's
     decisions. ``responses`` maps criterion to the row of this visit (of a baseline too: its sum), ``problems`` are
-    broken nestings and what keeps a response from being given.
+    broken nestings and what keeps a response from being given. ``intervals`` (95 %, by ``remnant.<slug>.<name>`` and
+    ``lesion.N.<name>``) are those of the last saved numbers, as far as they still hold; the others come on saving.
     """
 
     version: int
@@ -104,6 +105,7 @@ class Numbers:
     responses: Mapping[str, ResponseRow] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def liver_ml(self) -> float:

@@ -29,7 +29,7 @@ __all__ = ["EDITABLE", "TOOLS", "Desk", "ToolBox"]
 
 #: Masks a reader corrects, in drawing order, the liver lowest.
 EDITABLE = ("liver", "segments", "vessels", "lesions", "viable")
-TOOLS = ("move", "brush", "eraser", "smart", "contour", "click", "measure", "landmark", "plane")
+TOOLS = ("move", "brush", "eraser", "smart", "contour", "click", "measure", "landmark", "plane", "surface")
 
 #: Outline width of a mask in screen pixels.
 _OUTLINE = 2
@@ -76,6 +76,7 @@ class Desk:
         self.tools = ToolBox()
         #: What runs and reads the masks meanwhile; edits wait for it. Empty when they need not.
         self.paused = ""
+        self.closed = False
         self.layers: dict[str, Any] = {}
         self.images: dict[str, Any] = {}
         self.show_phase(self.reference)
@@ -141,6 +142,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the viewer."""
+        self.closed = True
         self.viewer.scene.camera.events.mouse_pan.disconnect(self._hold_still)
         self.viewer.scene.camera.mouse_pan = True
 

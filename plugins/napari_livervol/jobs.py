@@ -7,12 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
 
 from livervol.errors import LivervolError
 from napari_livervol.desk import Desk
 from napari_livervol.guide import Guide
 
-__all__ = ["Cancelled", "Jobs"]
+__all__ = ["Cancelled", "Courier", "Jobs"]
+
+
+class Courier(QObject):
+    """Carries results from a worker's thread into the window's."""
+
+    done = Signal(object, float)
+    failed = Signal(str)
 
 
 class Cancelled(LivervolError):

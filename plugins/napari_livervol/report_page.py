@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from livervol.workflows.reading_save import save, sign_off, withdraw_sign_off
 from livervol.workflows.reading_table import Numbers
 from napari_livervol.adjudication import AdjudicationBox
+from napari_livervol.buttons import button
 from napari_livervol.desk import Desk
+from napari_livervol.jobs import Jobs
 from napari_livervol.numbers_dock import headline, response_words
 
 __all__ = ["ReportPage"]
 
 
 class ReportPage(QWidget):
-    """``locked()`` is called when the lock may have changed; ``adjudication`` stands below, closed at first."""
+    """``written()`` is called when the folder or the lock has changed; ``adjudication`` stands below, hidden."""
 
-    def __init__(self, desk: Desk, locked: Callable[[], Any], adjudication: AdjudicationBox) -> None:
+    def __init__(self, desk: Desk, jobs: Jobs, written: Callable[[], Any], adjudication: AdjudicationBox) -> None:
         super().__init__()
-        self.desk, self._locked = desk, locked
+        self.desk, self.jobs, self._written = desk, jobs, written
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         self.summary = QLabel("")
@@ -30,7 +33,7 @@ class ReportPage(QWidget):
         box.addWidget(self.summary)
         row = QHBoxLayout()
         row.addWidget(
-            _button("Save", "save", "Masks, numbers and landmarks into the reader's folder (Ctrl+S)", self.save)
+            button("Save", "save", "Masks, numbers and landmarks into the reader's folder (Ctrl+S)", self.save)
         )
         box.addLayout(row)
         self.statement = QLineEdit()
@@ -38,12 +41,12 @@ class ReportPage(QWidget):
         self.statement.setPlaceholderText("statement for the sign-off")
         box.addWidget(self.statement)
         row = QHBoxLayout()
-        row.addWidget(_button("Sign off", "sign_off", "Saves, then locks this reading", self._sign))
+        row.addWidget(button("Sign off", "sign_off", "Saves, then locks this reading", self._sign))
         row.addWidget(
-            _button("Withdraw", "withdraw", "Takes the sign-off back; the line above is the reason", self._withdraw)
+            button("Withdraw", "withdraw", "Takes the sign-off back; the line above is the reason", self._withdraw)
         )
         box.addLayout(row)
-        show = _button(
+        show = button(
             "Two readers, adjudication …",
             "adjudicate",
             "Where two signed readings differ, and whose stands",
@@ -68,29 +71,30 @@ class ReportPage(QWidget):
         self.summary.setText("<br>".join(lines))
 
     def save(self) -> bool:
-        """Write the reader's folder; a refusal is shown."""
-        folder = self.desk.try_to(lambda: save(self.desk.reading))
-        if folder is not None:
-            self.desk.said.emit(f"saved in readers/{folder.name}")
-        return folder is not None
+        """Write the reader's folder behind the drawing; a refusal is shown. False when something else still runs."""
+        reading = self.desk.reading
+
+        def then(folder: Path) -> None:
+            self._tell(f"saved in readers/{folder.name}")
+
+        return self.jobs.run("Saving", lambda _: save(reading), then)
 
     def _sign(self) -> None:
-        path = self.desk.try_to(lambda: sign_off(self.desk.reading, self.statement.text().strip()))
-        if path is not None:
-            self.desk.said.emit("signed off: this reading is locked")
-            self._locked()
+        reading, statement = self.desk.reading, self.statement.text().strip()
+
+        def then(_: Path) -> None:
+            self._tell("signed off: this reading is locked")
+
+        self.jobs.run("Signing off", lambda _: sign_off(reading, statement), then, pause=self.desk)
 
     def _withdraw(self) -> None:
         reading, reason = self.desk.reading, self.statement.text().strip()
         self.desk.try_to(lambda: withdraw_sign_off(reading, reason))
         if not reading.locked:
-            self.desk.said.emit("sign-off withdrawn")
-            self._locked()
+            self._tell("sign-off withdrawn")
 
-
-def _button(text: str, name: str, tip: str, do: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setObjectName(name)
-    button.setToolTip(tip)
-    button.clicked.connect(lambda _=False: do())
-    return button
+    def _tell(self, words: str) -> None:
+        # a reading that was closed meanwhile is written, but no longer on the screen
+        if not self.desk.closed:
+            self.desk.said.emit(words)
+            self._written()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtWidgets import (
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from livervol.edit.brush import alike_limits
+from napari_livervol.buttons import button
 from napari_livervol.desk import EDITABLE, Desk
 
 __all__ = ["ToolsBox"]
@@ -33,14 +35,6 @@ _TOOLS = (
     ("click", "Lesion", "One click outlines a lesion; drag to give its diameter (A)"),
     ("measure", "Measure", "Two clicks measure by hand the chosen lesion's diameter (D)"),
 )
-
-
-def _button(text: str, tip: str, name: str, do: Callable[[], Any]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.setObjectName(name)
-    button.clicked.connect(lambda _=False: do())
-    return button
 
 
 class ToolsBox(QWidget):
@@ -58,7 +52,7 @@ class ToolsBox(QWidget):
         grid = QGridLayout()
         grid.setSpacing(3)
         for position, (name, (text, tip, do)) in enumerate(actions.items()):
-            grid.addWidget(_button(text, tip, f"action_{name}", do), position // 4, position % 4)
+            grid.addWidget(button(text, f"action_{name}", tip, do), position // 4, position % 4)
         box.addLayout(grid)
         desk.taken.connect(self.refresh)
         self.refresh()
@@ -87,14 +81,11 @@ class ToolsBox(QWidget):
         self.group = QButtonGroup(self)
         self.buttons: dict[str, QPushButton] = {}
         for position, (tool, text, tip) in enumerate(_TOOLS):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.setCheckable(True)
-            button.setObjectName(f"tool_{tool}")
-            button.clicked.connect(lambda _=False, tool=tool: self.desk.take(tool=tool))
-            self.group.addButton(button)
-            self.buttons[tool] = button
-            grid.addWidget(button, position // 4, position % 4)
+            made = button(text, f"tool_{tool}", tip, partial(self.desk.take, tool))
+            made.setCheckable(True)
+            self.group.addButton(made)
+            self.buttons[tool] = made
+            grid.addWidget(made, position // 4, position % 4)
         return grid
 
     def _brush(self) -> QGridLayout:
@@ -114,7 +105,7 @@ class ToolsBox(QWidget):
         self.ball.setToolTip("Paint neighbouring slices too (3)")
         self.ball.toggled.connect(self._set_ball)
         grid.addWidget(self.ball, 0, 2)
-        alike = _button("Alike", "Limits from the tissue in the middle of the window", "alike", self._alike)
+        alike = button("Alike", "alike", "Limits from the tissue in the middle of the window", self._alike)
         grid.addWidget(alike, 0, 3)
         self.limited = QCheckBox("Only")
         self.limited.setObjectName("limited")
@@ -176,6 +167,6 @@ class ToolsBox(QWidget):
             self.buttons[tools.tool].setChecked(True)
         else:
             self.group.setExclusive(False)
-            for button in self.buttons.values():
-                button.setChecked(False)
+            for each in self.buttons.values():
+                each.setChecked(False)
             self.group.setExclusive(True)

@@ -44,13 +44,12 @@ def open_window(folder: Path, reader: str = "", scans: Sequence[Path] = ()) -> t
 
 
 def _keep_when_closed(window: Any) -> None:
-    """Closing the window gives the journal free and remembers the layout."""
+    """Closing the window gives the journal free."""
     from qtpy.QtCore import QEvent, QObject
 
     class Watch(QObject):
         def eventFilter(self, _: Any, event: Any) -> bool:
             if event.type() == QEvent.Type.Close:
-                window.keep_layout()
                 window.close()
             return False
 

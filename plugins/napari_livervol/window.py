@@ -7,25 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, QSettings, Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QPushButton, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QShortcut, QVBoxLayout, QWidget
 
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import Numbers
 from livervol.workflows.visit import run_visit
+from napari_livervol.actions import key_actions, view_buttons
 from napari_livervol.adjudication import AdjudicationBox
+from napari_livervol.buttons import button
 from napari_livervol.contour import ContourTool
 from napari_livervol.desk import EDITABLE, Desk
 from napari_livervol.gestures import Gestures
 from napari_livervol.guide import Guide
-from napari_livervol.jobs import Jobs
+from napari_livervol.jobs import Courier, Jobs
 from napari_livervol.judging import Judging
 from napari_livervol.keys import bind_keys, key_help
 from napari_livervol.lesion_page import LesionPage
 from napari_livervol.lines import LineDrawing
 from napari_livervol.load_page import LoadPage
 from napari_livervol.measuring import TwoClicks
+from napari_livervol.memory import Memory
 from napari_livervol.numbers import LatestOnly
 from napari_livervol.numbers_dock import NumbersDock
 from napari_livervol.operations import operations
@@ -36,8 +39,7 @@ from napari_livervol.report_page import ReportPage
 from napari_livervol.thumbnails import thumbnail
 from napari_livervol.tools_box import ToolsBox
 from napari_livervol.views import Views
-from napari_livervol.wheel import reader_mouse, step_slice
-from napari_livervol.windows import set_window
+from napari_livervol.wheel import reader_mouse
 
 __all__ = ["ReadingWindow", "earlier_visits"]
 
@@ -54,13 +56,6 @@ def earlier_visits(folder: Path) -> tuple[Path, ...]:
     return tuple(folder.parent / name for name in names[: names.index(folder.name)])
 
 
-class Courier(QObject):
-    """Carries results from the worker's thread into the window's."""
-
-    done = Signal(object, float)
-    failed = Signal(str)
-
-
 class ReadingWindow:
     """The plugin on one napari viewer. ``open_visit`` starts a reading; ``close`` gives its journal free.
 
@@ -72,7 +67,6 @@ class ReadingWindow:
         self.desk: Desk | None = None
         self.numbers_worker: LatestOnly | None = None
         self.seconds: list[float] = []
-        self.memory = QSettings("livervol", "napari")
         self.courier = Courier()
         self.courier.done.connect(self._on_numbers)
         self.guide = Guide()
@@ -82,16 +76,17 @@ class ReadingWindow:
         reader_mouse(viewer)
         self.row = PaneRow(viewer)
         self.views = Views(viewer, self.row, self.jobs)
-        self.load = LoadPage(self.open_visit, self._make_visit, self._view_buttons())
-        self.load.reader.setText(str(self.memory.value("reader", "")))
+        self.load = LoadPage(self.open_visit, self._make_visit, view_buttons(self))
         self.guide.page("load").addWidget(self.load)
         self.dock = NumbersDock(self.choose_lesion, self._thumbnail, self._decided)
         self._parts: list[QWidget] = []
         self._stoppers: list[Callable[[], Any]] = []
         window = viewer.window
+        panels = {"numbers": window.add_dock_widget(self.dock, area="bottom", name="numbers")}
         if docked:
-            window.add_dock_widget(self.guide, area="right", name="livervol", add_vertical_stretch=False)
-        self.numbers_area = window.add_dock_widget(self.dock, area="bottom", name="numbers")
+            panels["guide"] = window.add_dock_widget(
+                self.guide, area="right", name="livervol", add_vertical_stretch=False
+            )
         self.main = self.dock.window()
         # beside the main canvas, each half of the middle
         middle = self.main.centralWidget().layout()
@@ -103,8 +98,10 @@ class ReadingWindow:
                 dock.hide()
         question = QShortcut(QKeySequence("?"), self.main)
         question.activated.connect(self.show_keys)
-        bind_keys(viewer, self._actions())
-        self._remember_layout()
+        bind_keys(viewer, key_actions(self))
+        self.memory = Memory(viewer, self.main, panels)
+        self.load.reader.setText(self.memory.reader)
+        self.memory.watch()
 
     # ------------------------------------------------------------------------------------------------------- opening
 
@@ -128,7 +125,7 @@ class ReadingWindow:
             return reading
 
         def then(reading: Reading) -> None:
-            self.memory.setValue("reader", reader)
+            self.memory.reader = reader
             self.load.folder.setText(str(folder))
             self.load.reader.setText(reader)
             self.show_reading(reading, earlier, settings)
@@ -161,11 +158,13 @@ class ReadingWindow:
         self.lines = LineDrawing(desk)
         self.judging = Judging(desk)
         self._stoppers += [gestures.close, self.contour.close, self.judging.close]
-        self.tools = ToolsBox(desk, operations(desk, self._other_lesion, self.judging.ask))
+        self.operations = operations(desk, self._marked, self.judging.ask)
+        self.tools = ToolsBox(desk, self.operations)
         self.lesions = LesionPage(desk)
         self.remnant = RemnantPage(desk, gestures, self.jobs)
         self.adjudication = AdjudicationBox(desk, self.jobs, lambda found: self.show_reading(found, earlier, settings))
-        self.report = ReportPage(desk, self._show_lock, self.adjudication)
+        self.report = ReportPage(desk, self.jobs, self._written, self.adjudication)
+        self._stoppers.append(self.remnant.close)
         self._fill_pages()
         desk.changed.connect(self._on_changed)
         self.numbers_worker = LatestOnly(reading.refresh, self.courier.done.emit, self.courier.failed.emit)
@@ -194,12 +193,9 @@ class ReadingWindow:
         self.guide.page("liver").addWidget(checks)
         self._parts.append(checks)
         for name in ("liver", "lesions", "remnant"):
-            button = QPushButton("Checked: next step")
-            button.setObjectName(f"next_{name}")
-            button.setToolTip("Ticks this step")
-            button.clicked.connect(lambda _=False: self.guide.next())
-            self.guide.page(name).addWidget(button)
-            self._parts.append(button)
+            checked = button("Checked: next step", f"next_{name}", "Ticks this step", self.guide.next)
+            self.guide.page(name).addWidget(checked)
+            self._parts.append(checked)
         self.guide.stack.currentChanged.connect(self._place_tools)
         self._stoppers.append(lambda: self.guide.stack.currentChanged.disconnect(self._place_tools))
         self._place_tools()
@@ -244,6 +240,7 @@ class ReadingWindow:
                 self.judging.ask()
         masks = tuple(name for name in touched if name in EDITABLE)
         self.views.refresh(masks)
+        self.remnant.cut.follow(masks)
         self.contour.refresh(masks)
         if any(name.split(".")[0] in ("resections", "landmarks") for name in touched):
             self.remnant.refresh()
@@ -275,6 +272,7 @@ class ReadingWindow:
     # ------------------------------------------------------------------------------------------------------- lesions
 
     def _marked(self) -> int | None:
+        """The lesion that is marked in the table."""
         return self.dock.selected()
 
     def choose_lesion(self, number: int) -> None:
@@ -291,11 +289,8 @@ class ReadingWindow:
             desk.take(value=number)
         self.lesions.show_row(row)
 
-    def _other_lesion(self) -> int | None:
-        """The lesion that is marked in the table, for a merge with the one in hand."""
-        return self._marked()
-
-    def _step_lesion(self, steps: int) -> None:
+    def step_lesion(self, steps: int) -> None:
+        """Mark the lesion so many lines further down the table, round and round."""
         numbers = self.dock.numbers
         if numbers is None or not numbers.table:
             return
@@ -306,6 +301,12 @@ class ReadingWindow:
 
     # ----------------------------------------------------------------------------------------------------- the rest
 
+    def _written(self) -> None:
+        """The folder is new: so are the intervals, and perhaps the lock."""
+        self._show_lock()
+        if self.numbers_worker is not None:
+            self.numbers_worker.ask()
+
     def _show_lock(self) -> None:
         if self.desk is None:
             return
@@ -315,19 +316,8 @@ class ReadingWindow:
         self.guide.headline.setText(f"<b>{visit.name}</b> {reading.files.date}, reader {reading.reader}{locked}")
         self.guide.tick("report", bool(reading.locked))
 
-    def _view_buttons(self) -> dict[str, tuple[str, str, Callable[[], Any]]]:
-        return {
-            "liver": ("Liver window", "20 to 180 HU (Q)", lambda: set_window(self.viewer, "liver")),
-            "arterial": ("Arterial window", "-65 to 285 HU (W)", lambda: set_window(self.viewer, "arterial")),
-            "soft": ("Soft tissue window", "-160 to 240 HU (E)", lambda: set_window(self.viewer, "soft tissue")),
-            "orthogonal": ("Coronal + sagittal", "Linked planes (O)", self.views.orthogonal),
-            "phases": ("Phases side by side", "Linked (Shift+P)", self.views.phases),
-            "visit": ("Visit before", "Linked through the alignment (Shift+V)", self.views.other_visit),
-            "theme": ("Dark / light", "Colours of the window", self._theme),
-            "keys": ("Keys (?)", "What every key does", self.show_keys),
-        }
-
-    def _theme(self) -> None:
+    def change_theme(self) -> None:
+        """Dark to light and back."""
         self.viewer.theme = "light" if self.viewer.theme == "dark" else "dark"
 
     def show_keys(self) -> None:
@@ -339,70 +329,3 @@ class ReadingWindow:
         self.help.setText(key_help())
         self.help.setModal(False)
         self.help.show()
-
-    def _with_desk(self, do: Callable[[Desk], Any]) -> Callable[[], Any]:
-        def act() -> Any:
-            return do(self.desk) if self.desk is not None else None
-
-        return act
-
-    def _actions(self) -> dict[str, Callable[[], Any]]:
-        def take(tool: str) -> Callable[[], Any]:
-            return self._with_desk(lambda desk: desk.take(tool=tool))
-
-        tools = {f"tool_{t}": take(t) for t in ("move", "brush", "eraser", "smart", "contour", "click", "measure")}
-
-        def resize(desk: Desk, factor: float) -> None:
-            desk.tools.radius_mm = round(min(100.0, max(0.5, desk.tools.radius_mm * factor)), 1)
-            desk.taken.emit()
-
-        def ball(desk: Desk) -> None:
-            desk.tools.ball = not desk.tools.ball
-            desk.taken.emit()
-
-        def next_mask(desk: Desk) -> None:
-            names = [name for name in EDITABLE if name in desk.reading.masks]
-            desk.take(mask=names[(names.index(desk.tools.mask) + 1) % len(names)])
-
-        def masks(desk: Desk) -> None:
-            on = not any(layer.visible for layer in desk.layers.values())
-            for name, layer in desk.layers.items():
-                layer.visible = on and name in ("liver", "lesions", "viable")
-
-        def interpolate(desk: Desk) -> None:
-            operations(desk, self._other_lesion, self.judging.ask)["interpolate"][2]()
-
-        return {
-            **tools,
-            "help": self.show_keys,
-            "window_liver": lambda: set_window(self.viewer, "liver"),
-            "window_arterial": lambda: set_window(self.viewer, "arterial"),
-            "window_soft": lambda: set_window(self.viewer, "soft tissue"),
-            "next_phase": self._with_desk(lambda desk: desk.next_phase()),
-            "side_by_side": self.views.phases,
-            "orthogonal": self.views.orthogonal,
-            "other_visit": self.views.other_visit,
-            "masks": self._with_desk(masks),
-            "slice_up": lambda: step_slice(self.viewer, -1),
-            "slice_down": lambda: step_slice(self.viewer, 1),
-            "smaller": self._with_desk(lambda desk: resize(desk, 1 / 1.25)),
-            "larger": self._with_desk(lambda desk: resize(desk, 1.25)),
-            "ball": self._with_desk(ball),
-            "next_mask": self._with_desk(next_mask),
-            "interpolate": self._with_desk(interpolate),
-            "undo": self._with_desk(lambda desk: desk.undo()),
-            "redo": self._with_desk(lambda desk: desk.redo()),
-            "save": self._with_desk(lambda desk: self.report.save()),
-            "next_lesion": lambda: self._step_lesion(1),
-            "previous_lesion": lambda: self._step_lesion(-1),
-        }
-
-    def _remember_layout(self) -> None:
-        state = self.memory.value("layout")
-        if state is not None:
-            self.main.restoreState(state)
-
-    def keep_layout(self) -> None:
-        """Remember where the panels stand, for the next window."""
-        self.memory.setValue("layout", self.main.saveState())
-        self.memory.sync()

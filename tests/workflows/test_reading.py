@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from livervol.edit.brush import Brush, erase, paint
 from livervol.edit.click import Gesture
 from livervol.edit.journal import read_records, rebuild, verify
 from livervol.errors import LivervolError
+from livervol.io.images import read_labels
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_folder import MASKS, reader_folder
 from livervol.workflows.reading_lesions import (
@@ -109,7 +111,8 @@ def test_numbers_after_any_walk_are_those_of_measure_bit_for_bit(visits, tmp_pat
         for key in ("liver", "tumor", "segments", "remnant"):
             assert own[key] == output.document[key]
         for a, b in zip(own["lesions"], output.document["lesions"], strict=True):
-            assert all(a[k] == v for k, v in b.items() if not k.endswith("_interval"))
+            # what is saved carries the intervals, too
+            assert all(a[k] == v for k, v in b.items())
 
 
 @given(WALKS, st.integers(0, 99))
@@ -187,6 +190,47 @@ def test_an_extrahepatic_lesion_stands_alone(reading):
     reading.undo()
     assert reading.numbers().table[-1].number == 2
     assert "lesion.3.site" not in reading.settings
+
+
+def test_intervals_hold_until_what_they_belong_to_changes_and_come_back_on_saving(reading):
+    machine = json.loads((reading.files.visit / "measurements.json").read_text())
+    low, high = machine["lesions"][1]["longest_mm_interval"]
+    known = reading.numbers().intervals
+    assert (known["lesion.2.longest_mm"].low, known["lesion.2.longest_mm"].high) == (low, high)
+    assert "lesion.1.longest_mm" in known
+    reading.apply(paint(reading.canvas("lesions"), [(12, 18, 14)], Brush(17.0, 0), 1))
+    now = reading.numbers().intervals
+    assert "lesion.1.longest_mm" not in now
+    assert now["lesion.2.longest_mm"] == known["lesion.2.longest_mm"]
+    save(reading)
+    after = reading.numbers().intervals
+    assert after["lesion.1.longest_mm"] != known["lesion.1.longest_mm"]
+    assert after["lesion.2.longest_mm"] == known["lesion.2.longest_mm"]
+    again = reopen(reading)
+    assert again.numbers().intervals == after
+    again.close()
+
+
+def test_edits_go_on_while_the_folder_is_written(reading, monkeypatch):
+    from livervol.workflows import reading_save
+
+    stroke = paint(reading.canvas("liver"), [(12, 20, 22)], Brush(50.0, None), 1)
+    head, write = reading.journal.head, reading_save.write_masks
+
+    def slow(*args):
+        worker = threading.Thread(target=reading.apply, args=(stroke,))
+        worker.start()
+        worker.join(timeout=20)
+        assert not worker.is_alive()
+        write(*args)
+
+    before = reading.masks["liver"].copy()
+    monkeypatch.setattr(reading_save, "write_masks", slow)
+    folder = save(reading)
+    assert json.loads((folder / "measurements.json").read_text())["journal"]["head"] == head
+    assert np.array_equal(read_labels(folder / "liver.nii.gz").labels != 0, before != 0)
+    assert not np.array_equal(reading.masks["liver"], before)
+    assert reading.unsaved
 
 
 def test_a_click_adds_a_lesion_where_one_was_removed(reading):
