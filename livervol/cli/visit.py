@@ -34,6 +34,10 @@ HeightCm = Annotated[
 WeightKg = Annotated[float | None, typer.Option("--weight-kg", help="Body weight in kg.")]
 Sex = Annotated[str, typer.Option("--sex", help="male or female.")]
 
+Language = Annotated[str, typer.Option("--language", help="Language of the report: en or zh.")]
+Pdf = Annotated[bool, typer.Option("--pdf", help="Write the report as PDF too.")]
+Viewer = Annotated[bool, typer.Option("--viewer", help="Put an interactive viewer into the page (larger).")]
+
 run_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 measure_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -61,10 +65,14 @@ def run(
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
     sex: Sex = "",
+    language: Language = "en",
+    pdf: Pdf = False,
+    viewer: Viewer = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment, measure and report one visit."""
+    from livervol.report.pages import ReportSettings
     from livervol.workflows.plan import patient_size
     from livervol.workflows.visit import GivenMasks, VisitSettings, run_visit
 
@@ -80,6 +88,7 @@ def run(
                 patient_size(height_cm, weight_kg, sex),
                 model,
                 segments_method,
+                ReportSettings(language, pdf, viewer),
             ),
             progress=progress,
         )
@@ -102,10 +111,14 @@ def measure(
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
     sex: Sex = "",
+    language: Language = "en",
+    pdf: Pdf = False,
+    viewer: Viewer = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure masks that already exist and write the same folder as livervol run."""
+    from livervol.report.pages import ReportSettings
     from livervol.workflows.plan import patient_size
     from livervol.workflows.visit import GivenMasks, VisitSettings, measure_masks
 
@@ -119,6 +132,7 @@ def measure(
                 resections=tuple(resection or ()),
                 patient=patient_size(height_cm, weight_kg, sex),
                 segments_method=segments_method,
+                report=ReportSettings(language, pdf, viewer),
             ),
             progress=progress,
         )

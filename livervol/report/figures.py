@@ -1,6 +1,7 @@
-"""Pictures of a visit: slices with contours and the diameter lines drawn where they were measured.
+"""Pictures of a visit's slices: a grey image with the outlines and diameter lines drawn over it as vectors.
 
-All pictures show the patient's right on the left and, in coronal and sagittal views, the head up.
+All pictures show the patient's right on the left and, in coronal and sagittal views, the head up. Each is one SVG with
+the slice inside, so lines stay sharp at any size and on paper.
 """
 
 from __future__ import annotations
@@ -8,42 +9,95 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
-from skimage.measure import find_contours
+from PIL import Image
+from skimage.measure import approximate_polygon, find_contours
 
 from livervol.grid import Grid
+from livervol.kernels.tally import label_boxes
 from livervol.scan import Scan, Segmentation
 
-__all__ = ["COLORS", "display_window", "lesion_figure", "overview_figure", "png_data_uri"]
+__all__ = [
+    "COLORS",
+    "DASHES",
+    "Ruler",
+    "View",
+    "box_of",
+    "display_window",
+    "jpeg_uri",
+    "key_views",
+    "lesion_box",
+    "slice_svg",
+]
 
 #: Colour-blind safe (Okabe and Ito), bright on grey.
-COLORS = {"liver": "#56B4E9", "lesions": "#F0E442", "viable": "#D55E00", "longest": "#F0E442", "short": "#009E73"}
+COLORS = {
+    "liver": "#56B4E9",
+    "lesions": "#F0E442",
+    "viable": "#FF7A1A",
+    "longest": "#F0E442",
+    "short": "#5BE0B8",
+    "viable_longest": "#FF7A1A",
+    "viable_perpendicular": "#E79BC8",
+}
+#: What colour says is also said by the dash.
+DASHES = {"viable": "5 3", "viable_perpendicular": "2 2", "short": "2 2"}
+_OTHER = "#CC79A7"
 
 #: Abdominal soft tissue window in HU.
 CT_WINDOW_HU = (-110.0, 240.0)
-_DPI = 110
 _LESION_MARGIN_MM = 25.0
-_LIVER_MARGIN_MM = 30.0
+_LIVER_MARGIN_MM = 18.0
 #: A line farther than this from its slice, in slices, was not measured in it and is not drawn on it.
 _OFF_PLANE_SLICES = 0.75
+_JPEG_QUALITY = 86
+#: Outlines are simplified by less than this, in pixels of the picture.
+_OUTLINE_TOLERANCE_PX = 0.35
+_LETTERS = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
+_BAR_MM = 20.0
 
-Pair = tuple[float, float]
-
-
-def png_data_uri(figure: Figure) -> str:
-    """A figure as ``data:image/png;base64,...``."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
-def display_window(scan: Scan) -> Pair:
+@dataclass(frozen=True)
+class View:
+    """A plane to show: axis 0 axial, 1 coronal, 2 sagittal, its index, and the box of voxels shown (both included)."""
+
+    axis: int
+    index: int
+    box: Box
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """First and last voxel downwards or upwards."""
+        return self.box[0 if self.axis else 1]
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        """First and last voxel from left to right."""
+        return self.box[1 if self.axis == 2 else 2]
+
+    @property
+    def cut(self) -> tuple[int | slice, ...]:
+        """The plane's place in an array ``[z, y, x]``."""
+        spans: list[int | slice] = [slice(low, high + 1) for low, high in self.box]
+        spans[self.axis] = self.index
+        return tuple(spans)
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """A measured length: its kind (a key of ``COLORS``) and its ends in LPS mm."""
+
+    kind: str
+    ends_lps_mm: Sequence[Sequence[float]]
+
+
+def display_window(scan: Scan) -> tuple[float, float]:
     """Darkest and brightest shown value: a soft tissue window for CT, the 1st to 99.5th percentile for MR."""
     if scan.modality == "CT":
         return CT_WINDOW_HU
@@ -55,148 +109,166 @@ def display_window(scan: Scan) -> Pair:
     return float(low), max(float(high), float(low) + 1.0)
 
 
-def _plane(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    plane: NDArray[Any] = np.take(array, index, axis=axis)
-    return plane
+def jpeg_uri(pixels: NDArray[np.uint8]) -> str:
+    """Pixels, grey or RGB, as ``data:image/jpeg;base64,...``."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _draw(axes: Axes, scan: Scan | None, masks: Mapping[str, Segmentation], axis: int, index: int) -> None:
-    """One plane with contours; axis 0 axial, 1 coronal, 2 sagittal."""
-    grid = scan.grid if scan is not None else next(iter(masks.values())).grid
-    rows, columns = (i for i in range(3) if i != axis)
-    aspect = grid.spacing_mm[rows] / grid.spacing_mm[columns]
-    origin: Literal["upper", "lower"] = "upper" if axis == 0 else "lower"
-    shape = (grid.shape_zyx[rows], grid.shape_zyx[columns])
-    if scan is not None:
-        low, high = display_window(scan)
-        axes.imshow(
-            _plane(scan.voxels, axis, index), cmap="gray", vmin=low, vmax=high, aspect=aspect, origin=origin,
-            interpolation="bilinear",
-        )  # fmt: skip
-    else:
-        axes.imshow(np.zeros(shape), cmap="gray", vmin=0, vmax=1, aspect=aspect, origin=origin)
-    for name, segmentation in masks.items():
-        plane = _plane(segmentation.labels, axis, index)
-        for value in np.unique(plane):
-            if value == 0:
-                continue
-            padded = np.pad(plane == value, 1)
-            for outline in find_contours(padded.astype(np.float32), 0.5):
-                axes.plot(outline[:, 1] - 1, outline[:, 0] - 1, color=COLORS.get(name, "#CC79A7"), linewidth=1.0)
-    axes.set_xlim(-0.5, shape[1] - 0.5)
-    axes.set_ylim((shape[0] - 0.5, -0.5) if axis == 0 else (-0.5, shape[0] - 0.5))
-    axes.set_xticks([])
-    axes.set_yticks([])
-
-
-def _letters(axes: Axes, axis: int) -> None:
-    left, right, top, bottom = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))[axis]
-    style: dict[str, Any] = {
-        "color": "white", "fontsize": 8, "transform": axes.transAxes, "ha": "center", "va": "center",
-        "bbox": {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0},
-    }  # fmt: skip
-    for x, y, letter in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.96, top), (0.5, 0.04, bottom)):
-        axes.text(x, y, letter, **style)
-
-
-def _key_indices(mask: NDArray[np.bool_], count: int) -> list[int]:
-    """``count`` planes of axis 0 spread evenly over the mask's extent, from head to feet."""
-    used = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not used.size:
-        return [mask.shape[0] // 2]
-    spots = np.linspace(used[-1], used[0], count + 2)[1:-1]
-    return list(dict.fromkeys(round(float(s)) for s in spots))
-
-
-def _box(mask: NDArray[np.bool_], margin: tuple[int, int, int]) -> tuple[tuple[int, int], ...]:
-    bounds = []
+def box_of(segmentation: Segmentation, margin_mm: float, values: Sequence[int] = ()) -> Box:
+    """The box of some labels (all when none are given) with a margin, cut off at the grid's ends."""
+    grid, labels = segmentation.grid, segmentation.labels
+    boxes = label_boxes(labels.view(np.uint8) if labels.dtype == np.bool_ else labels)
+    chosen = [v for v in (values or range(1, len(boxes))) if 0 < v < len(boxes) and boxes[v].any()]
+    found: list[tuple[int, int]] = []
     for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        low, high = (int(used[0]), int(used[-1])) if used.size else (0, mask.shape[axis] - 1)
-        bounds.append((max(0, low - margin[axis]), min(mask.shape[axis] - 1, high + margin[axis])))
-    return tuple(bounds)
+        margin, last = int(np.ceil(margin_mm / grid.spacing_mm[axis])), grid.shape_zyx[axis] - 1
+        low = min((int(boxes[v, axis, 0]) for v in chosen), default=0)
+        high = max((int(boxes[v, axis, 1]) - 1 for v in chosen), default=last)
+        found.append((max(0, low - margin), min(last, high + margin)))
+    return found[0], found[1], found[2]
 
 
-def _margin(grid: Grid, margin_mm: float) -> tuple[int, int, int]:
-    z, y, x = (int(np.ceil(margin_mm / s)) for s in grid.spacing_mm)
-    return z, y, x
+def lesion_box(lesions: Segmentation, number: int) -> Box:
+    """The box in which a lesion's close-ups are shown."""
+    return box_of(lesions, _LESION_MARGIN_MM, [number])
 
 
-def _zoom(axes: Axes, axis: int, box: tuple[tuple[int, int], ...]) -> None:
-    rows, columns = (i for i in range(3) if i != axis)
-    axes.set_xlim(box[columns][0] - 0.5, box[columns][1] + 0.5)
-    low, high = box[rows][0] - 0.5, box[rows][1] + 0.5
-    axes.set_ylim((high, low) if axis == 0 else (low, high))
+def key_views(liver: Segmentation, slices: int = 6) -> list[View]:
+    """Axial planes spread over the liver from head to feet, then the coronal and sagittal plane with most liver."""
+    box = box_of(liver, _LIVER_MARGIN_MM)
+    inside = liver.labels[tuple(slice(low, high + 1) for low, high in box)] != 0
+    counts = [inside.sum(axis=tuple(i for i in range(3) if i != axis)) for axis in range(3)]
+    used = np.flatnonzero(counts[0])
+    spots = np.linspace(used[-1], used[0], slices + 2)[1:-1] if used.size else [inside.shape[0] // 2]
+    axial = dict.fromkeys(round(float(spot)) + box[0][0] for spot in spots)
+    return [View(0, index, box) for index in axial] + [
+        View(axis, int(np.argmax(counts[axis])) + box[axis][0], box) for axis in (1, 2)
+    ]
 
 
-def overview_figure(scan: Scan | None, masks: Mapping[str, Segmentation], slices: int = 6) -> Figure:
-    """Axial planes spread over the liver, then one coronal and one sagittal plane through its middle.
-
-    ``masks`` are drawn as outlines in the colours of ``COLORS``; the first one sets the planes.
-    """
-    mask = next(iter(masks.values())).mask()
-    grid = next(iter(masks.values())).grid
-    views = [(0, index) for index in _key_indices(mask, slices)]
-    for axis in (1, 2):
-        weight = mask.sum(axis=tuple(i for i in range(3) if i != axis))
-        views.append((axis, int(np.argmax(weight)) if weight.any() else mask.shape[axis] // 2))
-    box = _box(mask, _margin(grid, _LIVER_MARGIN_MM))
-    columns = 4
-    rows = -(-len(views) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.75 * rows), dpi=_DPI, facecolor="black")
-    for position, (axis, index) in enumerate(views):
-        axes = figure.add_subplot(rows, columns, position + 1)
-        _draw(axes, scan, masks, axis, index)
-        _zoom(axes, axis, box)
-        _letters(axes, axis)
-        axes.set_title(_view_title(grid, axis, index), color="white", fontsize=8, pad=3)
-    figure.subplots_adjust(0.005, 0.01, 0.995, 0.94, 0.02, 0.12)
-    return figure
-
-
-def _view_title(grid: Grid, axis: int, index: int) -> str:
-    middle = [n / 2 for n in grid.shape_zyx]
-    middle[axis] = index
-    position = float(grid.index_to_lps(middle)[2 - axis])
-    name = ("axial", "coronal", "sagittal")[axis]
-    letter = ("S", "P", "L")[axis] if position >= 0 else ("I", "A", "R")[axis]
-    return f"{name} {index}  ({letter} {abs(position):.0f} mm)"
-
-
-def lesion_figure(
-    views: Sequence[tuple[str, Scan | None, int]],
+def slice_svg(
+    view: View,
+    scan: Scan | None,
     masks: Mapping[str, Segmentation],
-    number: int,
-    lines: Sequence[tuple[str, str, Any, Any]],
-) -> Figure:
-    """Close-ups of one lesion. ``views`` are (title, scan, plane of axis 0); ``lines`` are (label, colour, start, end).
+    label: str,
+    *,
+    rulers: Sequence[Ruler] = (),
+    width_px: int = 360,
+) -> Markup:
+    """One plane as SVG: the slice, the outline of every mask's labels, lines measured in it, sides and a scale bar.
 
-    ``start`` and ``end`` are LPS mm; a line is drawn only on the plane in which it was measured.
+    ``label`` says in words what is shown; a ruler is drawn only on the plane in which it was measured.
     """
-    lesions = masks["lesions"]
-    grid = lesions.grid
-    box = _box(lesions.mask(number), _margin(grid, _LESION_MARGIN_MM))
-    figure = Figure(figsize=(3.6 * len(views), 3.6), dpi=_DPI, facecolor="black")
-    for position, (title, scan, plane) in enumerate(views):
-        axes = figure.add_subplot(1, len(views), position + 1)
-        _draw(axes, scan, masks, 0, plane)
-        for label, color, start, end in lines:
-            ends = grid.lps_to_index(np.array([start, end]))
-            if np.abs(ends[:, 0] - plane).max() > _OFF_PLANE_SLICES:
-                continue
-            axes.plot(ends[:, 2], ends[:, 1], color=color, linewidth=1.6, marker="|", markersize=6, label=label)
-        _zoom(axes, 0, box)
-        _letters(axes, 0)
-        _scale_bar(axes, box, grid)
-        axes.set_title(title, color="white", fontsize=8, pad=3)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="lower right", fontsize=6.5, framealpha=0.6, facecolor="black", labelcolor="white")
-    figure.subplots_adjust(0.005, 0.01, 0.995, 0.93, 0.02, 0.02)
-    return figure
+    grid = scan.grid if scan is not None else next(iter(masks.values())).grid
+    row_axis, column_axis = (i for i in range(3) if i != view.axis)
+    height_mm = (view.rows[1] - view.rows[0] + 1) * grid.spacing_mm[row_axis]
+    width_mm = (view.columns[1] - view.columns[0] + 1) * grid.spacing_mm[column_axis]
+    frame = _Frame(view, width_px, max(1, round(width_px * height_mm / width_mm)))
+    drawn = [_outlines(frame, name, mask) for name, mask in masks.items()]
+    drawn += [_ruler(frame, ruler, grid) for ruler in rulers]
+    picture = Markup("")
+    if scan is not None:
+        uri = jpeg_uri(frame.picture(scan))
+        picture = Markup(f'<image href="{uri}" width="{frame.width}" height="{frame.height}"/>')
+    return Markup(
+        f'<svg class="slice" role="img" viewBox="0 0 {frame.width} {frame.height}" '
+        f'aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">'
+        f'<rect width="{frame.width}" height="{frame.height}" fill="#000"/>{picture}{"".join(drawn)}'
+        f"{_letters(frame)}{_scale_bar(frame, width_mm)}</svg>"
+    )
 
 
-def _scale_bar(axes: Axes, box: tuple[tuple[int, int], ...], grid: Grid) -> None:
-    length = 20.0 / grid.spacing_mm[2]
-    x, y = box[2][0] + 2, box[1][1] - 2
-    axes.plot([x, x + length], [y, y], color="white", linewidth=2)
-    axes.text(x + length / 2, y - 1, "20 mm", color="white", fontsize=6.5, ha="center", va="bottom")
+@dataclass(frozen=True)
+class _Frame:
+    """A view laid on ``width`` x ``height`` pixels."""
+
+    view: View
+    width: int
+    height: int
+
+    @property
+    def upwards(self) -> bool:
+        """True where rows run from feet to head and the picture shows the head up."""
+        return self.view.axis != 0
+
+    def x(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels from the left of a voxel column counted in the box, centres at whole numbers."""
+        low, high = self.view.columns
+        return (column + 0.5) * self.width / (high - low + 1)
+
+    def y(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels from the top of a voxel row counted in the box."""
+        low, high = self.view.rows
+        count = high - low + 1
+        down = (row + 0.5) * self.height / count
+        return self.height - down if self.upwards else down
+
+    def picture(self, scan: Scan) -> NDArray[np.uint8]:
+        low, high = display_window(scan)
+        plane = scan.voxels[self.view.cut].astype(np.float32)
+        grey = (np.clip((plane - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+        if self.upwards:
+            grey = grey[::-1]
+        fine = Image.fromarray(np.ascontiguousarray(grey)).resize((self.width, self.height), Image.Resampling.BICUBIC)
+        return np.asarray(fine)
+
+
+def _outlines(frame: _Frame, name: str, mask: Segmentation) -> str:
+    plane = mask.labels[frame.view.cut]
+    parts = []
+    for value in np.unique(plane):
+        if value == 0:
+            continue
+        padded = np.zeros((plane.shape[0] + 2, plane.shape[1] + 2), np.float32)
+        padded[1:-1, 1:-1] = plane == value
+        for outline in find_contours(padded, 0.5):
+            points = np.column_stack([frame.x(outline[:, 1] - 1), frame.y(outline[:, 0] - 1)])
+            points = approximate_polygon(points, _OUTLINE_TOLERANCE_PX)
+            parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points[:-1]) + "Z")
+    if not parts:
+        return ""
+    color, dash = COLORS.get(name, _OTHER), DASHES.get(name, "")
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    return f'<path d="{"".join(parts)}" fill="none" stroke="{color}" stroke-width="1.4"{dashed}/>'
+
+
+def _ruler(frame: _Frame, ruler: Ruler, grid: Grid) -> str:
+    view = frame.view
+    ends = grid.lps_to_index(np.asarray(ruler.ends_lps_mm, dtype=np.float64))
+    if np.abs(ends[:, view.axis] - view.index).max() > _OFF_PLANE_SLICES:
+        return ""
+    row_axis, column_axis = (i for i in range(3) if i != view.axis)
+    x = frame.x(ends[:, column_axis] - view.columns[0])
+    y = frame.y(ends[:, row_axis] - view.rows[0])
+    along = np.array([x[1] - x[0], y[1] - y[0]])
+    across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-6) * 4.0
+    strokes = [((x[0], y[0]), (x[1], y[1]))]
+    strokes += [((a - across[0], b - across[1]), (a + across[0], b + across[1])) for a, b in zip(x, y, strict=True)]
+    path = "".join(f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}" for (a, b), (c, d) in strokes)
+    color = COLORS.get(ruler.kind, _OTHER)
+    # a dark edge keeps the line visible on bright tissue
+    return (
+        f'<path class="ruler" d="{path}" fill="none" stroke="#000" stroke-opacity="0.55" stroke-width="3.4"/>'
+        f'<path d="{path}" fill="none" stroke="{color}" stroke-width="1.8"/>'
+    )
+
+
+def _letters(frame: _Frame) -> str:
+    w, h = frame.width, frame.height
+    left, right, top, bottom = _LETTERS[frame.view.axis]
+    places = ((9, h / 2, left), (w - 9, h / 2, right), (w / 2, 15, top), (w / 2, h - 6, bottom))
+    return "".join(
+        f'<text x="{x:.0f}" y="{y:.0f}" fill="#fff" font-size="12" text-anchor="middle">{letter}</text>'
+        for x, y, letter in places
+    )
+
+
+def _scale_bar(frame: _Frame, width_mm: float) -> str:
+    length = _BAR_MM * frame.width / width_mm
+    y = frame.height - 9
+    return (
+        f'<path d="M10 {y}h{length:.1f}" stroke="#fff" stroke-width="2.5"/>'
+        f'<text x="{10 + length / 2:.1f}" y="{y - 4}" fill="#fff" font-size="10" text-anchor="middle">20 mm</text>'
+    )

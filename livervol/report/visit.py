@@ -1,185 +1,306 @@
-"""One visit as one self-contained HTML page: warnings first, then numbers, pictures, provenance."""
+"""One visit as one self-contained HTML page: warnings, key numbers, pictures, tables; method and provenance last."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
-from livervol.measure.resection import operation
-from livervol.report.figures import COLORS, lesion_figure, overview_figure, png_data_uri
-from livervol.report.solids import segments_figure
-from livervol.scan import Scan, Segmentation
+from livervol.report.cells import (
+    Card,
+    Cell,
+    Column,
+    Table,
+    flr_verdict,
+    gauge,
+    measured,
+    operation_name,
+)
+from livervol.report.document import sum_of_lesions, visit_date
+from livervol.report.pages import ReportSettings, render, write_report
+from livervol.report.solids import SEGMENT_COLORS, roman
+from livervol.report.viewer import viewer_of
+from livervol.report.visit_pictures import VisitPage, lesion_pictures, line_keys, slices_of, solids_of
+from livervol.report.words import Words, words_of
 
-__all__ = ["VisitPage", "visit_html"]
+__all__ = ["VisitPage", "visit_html", "write_visit_report"]
 
 #: Columns of the lesion table after number and site, with their decimals.
 LESION_COLUMNS = (
-    ("volume_ml", 1),
     ("longest_mm", 1),
     ("short_axis_mm", 1),
-    ("diameter_3d_mm", 1),
     ("viable_longest_mm", 1),
     ("viable_perpendicular_mm", 1),
+    ("diameter_3d_mm", 1),
+    ("volume_ml", 1),
     ("viable_volume_ml", 1),
     ("necrosis_percent", 0),
 )
+_FLR = "flr_of_functional_percent"
+_VIABILITY_COLORS = {"viable": "#C24A00", "necrosis": "#7d8790", "uncertain": "#F0E442"}
+#: More operations than this have their number in the table alone.
+_MOST_CARDS = 3
 
-_LINE_STYLES = (
-    ("", "longest_mm", "longest", COLORS["longest"]),
-    ("short_axis_", "short_axis_mm", "short axis", COLORS["short"]),
-    ("viable_", "viable_longest_mm", "viable", COLORS["viable"]),
-    ("viable_perpendicular_", "viable_perpendicular_mm", "viable perpendicular", "#CC79A7"),
-)
-
-ARTERIAL = ("late_arterial", "early_arterial")
+Say = Callable[[object], Markup]
 
 
-@dataclass(frozen=True, eq=False)
-class VisitPage:
-    """What a visit's page shows: ``document`` is measurements.json, ``scans`` {phase: scan} all on the masks' grid.
+@dataclass(frozen=True)
+class _Told:
+    """The document with the words to say it in."""
 
-    ``masks`` may hold liver, lesions, viable and segments; ``reference`` names the phase the masks were drawn on.
-    """
-
-    title: str
     document: Mapping[str, Any]
-    masks: Mapping[str, Segmentation]
-    scans: Mapping[str, Scan] = field(default_factory=dict)
-    reference: str = ""
+    w: Words
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, text: object) -> Markup:
+        """A sentence of the data, escaped, marked where it stays English."""
+        said = self.w.sentence(text)
+        return Markup('<span lang="en">{}</span>').format(said.text) if said.foreign else Markup.escape(said.text)
 
 
-def _number(value: Any, decimals: int) -> str:
-    return "–" if value is None else f"{value:.{decimals}f}"
+def visit_html(page: VisitPage, language: str = "en", viewer: Markup | str = "") -> str:
+    """A visit's page as HTML text; pictures are embedded, every word from the data is escaped."""
+    w = words_of(language)
+    document, told = page.document, _Told(page.document, w)
+    day = visit_date(document)
+    evaluable = bool(document.get("mrecist_evaluable"))
+    pictures, unpictured = lesion_pictures(page, w)
+    sums = {
+        "longest": _sum_text(w, document, "longest_mm"),
+        "viable": _sum_text(w, document, "viable_longest_mm"),
+    }
+    key, ruler_key = line_keys(page, w)
+    return render(
+        "visit.html.j2",
+        w,
+        title=page.title or (w("visit.title", date=w.date(day)) if day else w("visit.title_undated")),
+        kicker=w("visit.kicker", version=document.get("provenance", {}).get("version", "")),
+        meta=_meta(page, w),
+        quality=list(document.get("quality", [])),
+        cards=_cards(told),
+        solids=solids_of(page, w),
+        slices=slices_of(page, w),
+        key=key,
+        slice_note=w("slice.note", phase=w.term("phase", page.reference)) if page.reference else w("slice.note_masks"),
+        operations=_operations(told),
+        lesions=_lesions(told),
+        sums=sums,
+        convention=document.get("diameter_convention", ""),
+        pictures=pictures,
+        unpictured=unpictured,
+        ruler_key=ruler_key,
+        evaluable=evaluable,
+        evaluable_reason=document.get("mrecist_reason", w("reason_not_stated")),
+        viability=_viability(told),
+        viability_key=[{"color": c, "text": w(f"viability.{k}_word")} for k, c in _VIABILITY_COLORS.items()],
+        viability_method=document.get("provenance", {}).get("viability_method", ""),
+        segments=_segments(told),
+        disagreement=_disagreement(told),
+        images=_images(told),
+        provenance=provenance_rows(document, w),
+        viewer=viewer,
+    )
 
 
-def _volumes(document: Mapping[str, Any]) -> list[dict[str, str]]:
+def write_visit_report(
+    path: Path, page: VisitPage, settings: ReportSettings, *, overwrite: bool = False
+) -> tuple[Path, ...]:
+    """Write a visit's page, in the settings' language, with the viewer and as PDF where they ask for it."""
+    html = visit_html(page, settings.language)
+    written = list(write_report(path, html, settings, overwrite=overwrite))
+    if settings.viewer:
+        # the viewer goes into the page alone: on paper it would be an empty frame
+        with_viewer = visit_html(
+            page, settings.language, viewer_of(page.masks, page.scans.get(page.reference), settings.words)
+        )
+        write_report(path, with_viewer, replace(settings, pdf=False), overwrite=True)
+    return tuple(written)
+
+
+def _meta(page: VisitPage, w: Words) -> list[str]:
+    parts = []
+    if page.subject:
+        parts.append(w("visit.subject", subject=page.subject))
+    if page.reference:
+        parts.append(w("visit.measured_on", phase=w.term("phase", page.reference)))
+    grid = page.document.get("provenance", {}).get("grid")
+    return [*parts, str(grid)] if grid else parts
+
+
+def _sum_text(w: Words, document: Mapping[str, Any], name: str) -> str:
+    if not document.get("lesions"):
+        return w.number(None)
+    total, interval = sum_of_lesions(document, name)
+    if total is None:
+        return w("lesion.sum_incomplete")
+    span = w.span(interval)
+    return w.number(total, 1, "mm") + (w("in_brackets", text=span) if span else "")
+
+
+def _cards(told: _Told) -> list[Card]:
+    w, document = told.w, told.document
+    cards = []
+    for slug, values in list(document.get("remnant", {}).items())[:_MOST_CARDS]:
+        value, interval = values.get(_FLR), values.get(f"{_FLR}_interval")
+        cards.append(
+            Card(
+                w("card.flr", operation=operation_name(w, slug)),
+                w.number(value, 1, "%"),
+                w("card.interval", range=w.span(interval)) if interval else "",
+                flr_verdict(w, value, interval),
+                w("card.remnant_ml", volume=w.number(values.get("volume_ml"), 0, "ml")),
+                gauge(w, value, interval) if isinstance(value, (int, float)) else Markup(),
+                main=True,
+            )
+        )
+    liver, tumor = document.get("liver", {}), document.get("tumor", {})
+    if document.get("lesions"):
+        total, interval = sum_of_lesions(document, "viable_longest_mm")
+        count = len(document["lesions"])
+        cards.append(
+            Card(
+                w("card.viable_sum"),
+                w.number(total, 1, "mm"),
+                w("card.interval", range=w.span(interval)) if interval else "",
+                note=w("card.lesions", count=count) if total is not None else w("card.viable_absent"),
+                main=True,
+            )
+        )
+    functional = liver.get("functional_volume_ml")
+    cards.append(
+        Card(
+            w("card.liver"),
+            w.number(liver.get("volume_ml"), 0, "ml"),
+            note=w("card.functional", volume=w.number(functional, 0, "ml")) if functional is not None else "",
+        )
+    )
+    if tumor.get("volume_ml") is not None:
+        viable = tumor.get("viable_volume_ml")
+        note = w("card.viable_ml", volume=w.number(viable, 1, "ml")) if viable is not None else ""
+        if isinstance(tumor.get("necrosis_percent"), (int, float)):
+            note += w("card.necrosis", percent=w.number(tumor["necrosis_percent"], 0, "%"))
+        cards.append(Card(w("card.tumor"), w.number(tumor["volume_ml"], 1, "ml"), note=note))
+    return cards
+
+
+def _operations(told: _Told) -> Table:
+    w = told.w
+    columns = (
+        Column(w("flr.operation"), True), Column(w("flr.volume")), Column(w("flr.functional")),
+        Column(w("flr.verdict"), True), Column(w("flr.probability")), Column(w("flr.total")), Column(w("flr.standard")),
+        Column(w("flr.weight")), Column(w("flr.margin")), Column(w("flr.left")),
+    )  # fmt: skip
     rows = []
-    words = {"volume_ml": "volume", "functional_volume_ml": "functional volume (without tumour)",
-             "viable_volume_ml": "viable volume", "necrosis_percent": "necrosis"}  # fmt: skip
-    for structure in ("liver", "tumor"):
-        for key, value in document.get(structure, {}).items():
-            if key not in words:
-                continue
-            unit = "%" if key.endswith("percent") else "ml"
-            reason = document[structure].get(f"{key}_reason", "")
-            shown = f"– ({reason})" if value is None else f"{_number(value, 0 if unit == '%' else 1)} {unit}"
-            rows.append({"structure": structure, "name": words[key], "value": shown})
-    for number, values in document.get("segments", {}).items():
-        rows.append({"structure": f"segment {number}", "name": "volume", "value": f"{values['volume_ml']:.1f} ml"})
-    for slug, values in document.get("remnant", {}).items():
-        low, high = values.get("flr_of_functional_percent_interval", (None, None))
-        shown = f"{_number(values['volume_ml'], 1)} ml, FLR {_number(values['flr_of_functional_percent'], 1)} %"
-        if low is not None:
-            shown += f" ({low:.1f} to {high:.1f})"
-        rows.append({"structure": slug.replace("_", " "), "name": "remnant, FLR of functional liver", "value": shown})
-    return rows
+    for slug, values in told.document.get("remnant", {}).items():
+        chance = values.get("probability_at_least_threshold")
+        functional = measured(w, values, _FLR, 1, told.say)
+        rows.append(
+            [
+                Cell(operation_name(w, slug)),
+                measured(w, values, "volume_ml", 0),
+                functional,
+                Cell(verdict=flr_verdict(w, values.get(_FLR), values.get(f"{_FLR}_interval"))),
+                Cell(w.number(chance, 2)),
+                measured(w, values, "flr_of_total_percent", 1),
+                measured(w, values, "sflr_percent", 1),
+                measured(w, values, "weight_ratio_percent", 2),
+                measured(w, values, "margin_mm", 1),
+                Cell(w.number(values.get("lesions_remaining"), 0)),
+            ]
+        )
+    return Table(columns, rows)
 
 
-def _sum_text(lesions: list[Mapping[str, Any]], key: str) -> str:
-    values = [lesion.get(key) for lesion in lesions]
-    if not values:
-        return "–"
-    if any(v is None for v in values):
-        return "not complete"
-    return f"{sum(float(v) for v in values if v is not None):.1f} mm"
-
-
-def _lesion_views(page: VisitPage, lesion: Mapping[str, Any]) -> list[tuple[str, Scan | None, int]]:
-    """The reference phase at the longest diameter, then the arterial phase at the viable one."""
-    views: list[tuple[str, Scan | None, int]] = []
-    scan = page.scans.get(page.reference)
-    if "plane_index" in lesion:
-        label = page.reference.replace("_", " ") or "mask"
-        views.append((f"{label}, plane {lesion['plane_index']}", scan, int(lesion["plane_index"])))
-    arterial = next((p for p in ARTERIAL if p in page.scans), None)
-    plane = lesion.get("viable_plane_index", lesion.get("plane_index"))
-    if arterial is not None and plane is not None and (arterial != page.reference or plane != lesion["plane_index"]):
-        views.append((f"{arterial.replace('_', ' ')}, plane {plane}", page.scans[arterial], int(plane)))
-    return views
-
-
-def _lesion_rows(page: VisitPage) -> list[dict[str, Any]]:
+def _lesions(told: _Told) -> Table:
+    w = told.w
+    columns = (
+        Column(w("lesion.number"), True),
+        Column(w("lesion.site"), True),
+        *(Column(w(f"lesion.{key}")) for key, _ in LESION_COLUMNS),
+    )
     rows = []
-    masks = {k: page.masks[k] for k in ("liver", "lesions", "viable") if k in page.masks}
-    for lesion in page.document.get("lesions", []):
-        cells = [
-            {"text": _number(lesion.get(key), decimals), "reason": lesion.get(f"{key}_reason", "")}
-            for key, decimals in LESION_COLUMNS
-        ]
-        lines = []
-        for prefix, key, label, color in _LINE_STYLES:
-            ends = lesion.get(f"{prefix}endpoints_lps_mm")
-            if ends is not None:
-                lines.append((f"{label} {lesion[key]:.1f} mm", color, ends[0], ends[1]))
-        picture = ""
-        views = _lesion_views(page, lesion)
-        if views and "lesions" in masks:
-            picture = png_data_uri(lesion_figure(views, masks, int(lesion["number"]), lines))
+    for lesion in told.document.get("lesions", []):
+        site = w.term("site", lesion.get("site", ""))
+        segment = lesion.get("site_segment")
+        place = w("lesion.segment", segment=roman(segment)) if segment else ""
+        state = str(lesion.get("state", "measured"))
+        note = "" if state == "measured" else w.term("state", state)
+        cells = [measured(w, lesion, key, decimals, told.say) for key, decimals in LESION_COLUMNS]
+        rows.append([Cell(lesion.get("number", "")), Cell(site, place, note), *cells])
+    return Table(columns, rows)
+
+
+def _viability(told: _Told) -> list[dict[str, Any]]:
+    w, rows = told.w, []
+    for lesion in told.document.get("lesions", []):
+        whole, viable, dead = (lesion.get(k) for k in ("volume_ml", "viable_volume_ml", "necrosis_percent"))
+        if not all(isinstance(v, (int, float)) for v in (whole, viable, dead)) or whole <= 0:
+            continue
+        shares = {"viable": 100 * viable / whole, "necrosis": float(dead)}
+        shares["uncertain"] = max(0.0, 100.0 - shares["viable"] - shares["necrosis"])
+        texts = {name: w.number(share, 0, "%") for name, share in shares.items()}
         rows.append(
             {
                 "number": lesion["number"],
-                "site": str(lesion["site"]).replace("_", " "),
-                "cells": cells,
-                "picture": picture,
-                "caption": "; ".join(line[0] for line in lines) or "no diameter",
+                "viable": w.number(viable, 1, "ml"),
+                "necrosis": texts["necrosis"],
+                "uncertain": texts["uncertain"],
+                "alt": w("viability.alt", number=lesion["number"], **texts),
+                "parts": [{"width": f"{share:.1f}", "color": _VIABILITY_COLORS[n]} for n, share in shares.items()],
             }
         )
     return rows
 
 
-def _solids(page: VisitPage) -> list[dict[str, str]]:
-    """The segments in 3-D, then what each measured operation leaves."""
-    segments = page.masks.get("segments")
-    if segments is None or not segments.labels.any():
-        return []
-    lesions = page.masks.get("lesions")
-    values = [v for v in segments.names if (segments.labels == v).any()]
-    pictures = [(segments_figure(segments, lesions), "Couinaud segments")]
-    for slug in page.document.get("remnant", {}):
-        chosen = operation(slug)
-        removed = chosen.removed_values(values)
-        pictures.append(
-            (segments_figure(segments, lesions, removed=removed), f"{chosen.name}: what stays, and grey what goes")
+def _segments(told: _Told) -> Table:
+    w, document = told.w, told.document
+    columns = (Column(w("segment.name"), True), Column(w("segment.volume")), Column(w("segment.of_liver")))
+    whole = document.get("liver", {}).get("volume_ml")
+    rows = []
+    for number, values in document.get("segments", {}).items():
+        volume = values.get("volume_ml")
+        share = 100 * volume / whole if volume is not None and whole else None
+        color = SEGMENT_COLORS.get(int(number), "") if str(number).isascii() and str(number).isdigit() else ""
+        rows.append([Cell(roman(number), swatch=color), measured(w, values, "volume_ml", 0), Cell(w.number(share, 1))])
+    return Table(columns, rows)
+
+
+def _disagreement(told: _Told) -> str:
+    share = told.document.get("segments_disagreement_percent", {}).get("any")
+    return told.w("segment.disagreement", percent=told.w.number(share, 0, "%")) if share is not None else ""
+
+
+def _images(told: _Told) -> Table:
+    w = told.w
+    columns = tuple(
+        Column(w(f"image.{name}"), True) for name in ("phase", "modality", "date", "voxels", "aligned", "reason")
+    )
+    rows = []
+    for row in told.document.get("phases", []):
+        aligned = w("image.reference") if row.get("reference") else w.term("aligned", row.get("aligned_by", ""))
+        if isinstance(row.get("shift_mm"), (int, float)):
+            aligned += w("in_brackets", text=w.number(row["shift_mm"], 1, "mm"))
+        rows.append(
+            [
+                Cell(w.term("phase", row.get("phase", ""))),
+                Cell(row.get("modality", "")),
+                Cell(w.date(row.get("date", ""))),
+                Cell(row.get("voxels", "")),
+                Cell(aligned),
+                Cell(told.say(row.get("reason", ""))),
+            ]
         )
-    return [{"picture": png_data_uri(figure), "caption": caption} for figure, caption in pictures]
+    return Table(columns, rows)
 
 
-def _provenance(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+def provenance_rows(document: Mapping[str, Any], w: Words) -> list[tuple[str, str]]:
+    """What made the numbers, key by key."""
     rows = []
     for key, value in document.get("provenance", {}).items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        rows.append((key.replace("_", " "), shown))
+        rows.append((w.term("provenance", key), shown))
     return rows
-
-
-def visit_html(page: VisitPage) -> str:
-    """A visit's page as HTML text; pictures are embedded, every word from the data is escaped."""
-    document = page.document
-    lesions = list(document.get("lesions", []))
-    masks = {k: page.masks[k] for k in ("liver", "lesions", "viable") if k in page.masks}
-    reference = page.scans.get(page.reference)
-    overview = png_data_uri(overview_figure(reference, masks)) if masks else ""
-    evaluable = "yes" if document.get("mrecist_evaluable") else f"no ({document.get('mrecist_reason', 'not stated')})"
-    shown_on = page.reference.replace("_", " ") or "masks alone"
-    environment = Environment(loader=PackageLoader("livervol.report"), autoescape=True, trim_blocks=True)
-    return environment.get_template("visit.html.j2").render(
-        title=page.title,
-        subtitle=f"Liver volumetry and lesion measurements, livervol {document['provenance']['version']}",
-        quality=document.get("quality", []),
-        volumes=_volumes(document),
-        overview=overview,
-        overview_alt="axial slices through the liver from head to feet, a coronal and a sagittal one, with outlines",
-        overview_caption=f"Outlines on the {shown_on}; the patient's right is on the left.",
-        colors=[(name, COLORS[name]) for name in masks],
-        solids=_solids(page),
-        lesions=_lesion_rows(page),
-        evaluable=evaluable,
-        sums={"longest": _sum_text(lesions, "longest_mm"), "viable": _sum_text(lesions, "viable_longest_mm")},
-        convention=document.get("diameter_convention", ""),
-        phases=document.get("phases", []),
-        provenance=_provenance(document),
-    )

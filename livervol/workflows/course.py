@@ -15,10 +15,10 @@ from livervol.files import atomic_folder, write_text
 from livervol.io.tables import SCHEMA_VERSION
 from livervol.measure.uncertainty import sum_interval
 from livervol.records import Course, Lesion, ResponseRow, Visit
+from livervol.report.document import lesion_spread
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
 from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit, silent
-from livervol.workflows.visit_output import lesion_spread
 
 __all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
 

@@ -256,6 +256,7 @@ def _judge_viability(work: Work, settings: VisitSettings) -> None:
 
 
 def _check(settings: VisitSettings) -> None:
+    settings.report.check()
     for slug in settings.resections:
         operation(slug)  # an unknown name is refused before any work is done
     if settings.segments_method not in SEGMENT_METHODS:

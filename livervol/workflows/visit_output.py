@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from livervol import __version__
-from livervol.files import write_text
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
 from livervol.measure.pairing import Track
 from livervol.measure.remnant_rows import RemnantSettings, measure_remnants
-from livervol.measure.uncertainty import Effect, Spread, spread_of_lesions, with_intervals
+from livervol.measure.uncertainty import Spread, spread_of_lesions, with_intervals
 from livervol.measure.visit import VisitMeasurements, measure_visit
-from livervol.report.visit import VisitPage, visit_html
+from livervol.report.document import visit_date
+from livervol.report.visit import VisitPage, write_visit_report
 from livervol.segment.viability_spread import boundary_variants, viability_variants
 from livervol.workflows.anatomy import vessel_measurements, vessels_entry
 from livervol.workflows.plan import spread_entry
 from livervol.workflows.visit_state import Progress, VisitOutput, VisitSettings, Work
 
-__all__ = ["lesion_spread", "measure_and_write"]
+__all__ = ["measure_and_write"]
 
 
 def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
@@ -62,16 +61,6 @@ def _lesion_spread_entry(spread: Spread) -> dict[str, Any]:
             for name, effects in names.items()
         }
         for number, names in spread.items()
-    }
-
-
-def lesion_spread(document: Mapping[str, Any]) -> dict[int, dict[str, dict[str, Effect]]]:
-    """The spread that a visit's document holds under ``lesion_spread``; empty where it holds none."""
-    return {
-        int(number): {
-            name: {cause: Effect(*steps) for cause, steps in causes.items()} for name, causes in names.items()
-        }
-        for number, names in document.get("lesion_spread", {}).items()
     }
 
 
@@ -146,14 +135,13 @@ def measure_and_write(
             write_nifti_scan(folder / "phases" / f"{phase.value}.nii.gz", placed)
     write_measurements(folder, document, measured.measurements, measured.lesions)
     reference = work.reference.value if work.reference else ""
-    date = next((row["date"] for row in work.phase_rows if row["date"]), "")
     page = VisitPage(
-        title=f"Visit {date}".strip(),
+        title="",
         document=document,
         masks=work.masks,
         scans={phase.value: scan for phase, scan in work.phases.items()},
         reference=reference,
     )
     progress("reporting")
-    write_text(folder / "report.html", visit_html(page))
-    return VisitOutput(final, document, measured, dict(work.masks), date)
+    write_visit_report(folder / "report.html", page, settings.report)
+    return VisitOutput(final, document, measured, dict(work.masks), visit_date(document))

@@ -13,6 +13,7 @@ from livervol.measure.pairing import Track
 from livervol.measure.remnant import SegmentSpread
 from livervol.measure.standard_volume import PatientSize
 from livervol.measure.visit import VisitMeasurements
+from livervol.report.pages import ReportSettings
 from livervol.scan import Phase, Scan, Segmentation, Source
 from livervol.segment.vessels import VesselsResult
 from livervol.segment.viability import Judgement
@@ -56,6 +57,7 @@ class VisitSettings:
     patient: PatientSize | None = None
     model: str | None = None
     segments_method: str = "shape"
+    report: ReportSettings = field(default_factory=ReportSettings)
 
 
 @dataclass(frozen=True, eq=False)
