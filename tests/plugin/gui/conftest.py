@@ -82,7 +82,7 @@ class Hand:
             self.app.processEvents()
             time.sleep(0.002)
 
-    def until(self, what, timeout_s: float = 90.0) -> None:
+    def until(self, what, timeout_s: float = 180.0) -> None:
         """Let the window live until something is true."""
         end = time.monotonic() + timeout_s
         while not what():
@@ -90,14 +90,17 @@ class Hand:
             self.spin(0.02)
 
     def settled(self) -> None:
-        """Until no job and no number is outstanding."""
+        """Until no job, no judging, no cut and no number is outstanding."""
         window = self.window
 
         def quiet() -> bool:
+            if window.jobs.running:
+                return False
+            if window.desk is None:
+                return True
             shown = window.dock.numbers
-            return not window.jobs.running and (
-                window.desk is None or (shown is not None and shown.version == window.desk.reading.version)
-            )
+            busy = window.judging.running or window.remnant.cut.busy or window.numbers_worker.busy
+            return not busy and shown is not None and shown.version == window.desk.reading.version
 
         self.until(quiet)
         self.spin(0.1)
@@ -106,7 +109,7 @@ class Hand:
 
     def x(self, *words: object) -> None:
         """One xdotool command."""
-        subprocess.run(["xdotool", *map(str, words)], check=True, timeout=30, capture_output=True)
+        subprocess.run(["xdotool", *map(str, words)], check=True, timeout=120, capture_output=True)
         self.spin(0.04)
 
     def canvas(self):
@@ -175,7 +178,7 @@ class Hand:
                 parent.ensureWidgetVisible(widget)
             parent = parent.parent()
         self.spin(0.1)
-        assert widget.isVisible(), name
+        self.until(widget.isVisible, 30)
         at = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2))
         self.click((at.x(), at.y()))
 
