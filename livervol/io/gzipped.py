@@ -1,4 +1,4 @@
-"""Gzip streams of image files: isal where it is installed (several times faster), zlib otherwise."""
+"""Gzip streams of image files: isal where there is a build of it (several times faster), zlib otherwise."""
 
 from __future__ import annotations
 
