@@ -41,6 +41,7 @@ from livervol.workflows.reading_folder import (
     lock_reason,
     read_document,
     reader_folder,
+    tidy_half_written,
     visit_files,
 )
 from livervol.workflows.reading_intervals import KnownIntervals
@@ -97,6 +98,7 @@ class Reading:
             journal = Journal.open(path, reader, repair=settings.repair)
         else:
             journal = Journal.start(path, reader, beginning(files, settings))
+        tidy_half_written(folder)
         before = tuple(earlier_visit(Path(v), reader, n) for n, v in enumerate(earlier, 1))
         reading = cls(files, reader, journal, before)
         reading._patient = reading._live.patient = settings.patient

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ __all__ = [
     "lock_reason",
     "read_document",
     "reader_folder",
+    "tidy_half_written",
     "visit_files",
     "write_json",
     "write_masks",
@@ -48,6 +50,9 @@ MASKS = ("liver", "lesions", "viable", "uncertain", "segments", "vessels")
 JOURNAL = "edits.journal"
 SIGN_OFF = "signoff.json"
 ADJUDICATED = "adjudicated"
+
+#: A half-written file this young may still be somebody's (seconds): open files listed, or not.
+_SETTLED_S, _UNLISTED_S = 10.0, 3600.0
 
 _READER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
@@ -79,6 +84,53 @@ def lock_reason(visit: Path, reader: str) -> str:
     if reader != ADJUDICATED and (reader_folder(visit, ADJUDICATED) / SIGN_OFF).is_file():
         return "the visit has been adjudicated and signed off"
     return ""
+
+
+def tidy_half_written(folder: Path) -> tuple[str, ...]:
+    """Remove the files whose writing a crash cut off; returns their names. For whoever holds the folder's journal.
+
+    They replace nothing. Only those that no living process has open are taken, and none that was touched in the last
+    seconds; where open files cannot be listed, none of the last hour.
+    """
+    found = [path for path in folder.glob(".writing-*") if path.is_file()]
+    if not found:
+        return ()
+    in_use = _open_files()
+    wait_s = _UNLISTED_S if in_use is None else _SETTLED_S
+    gone = []
+    for path in found:
+        try:
+            status = path.stat()
+            if time.time() - status.st_mtime < wait_s or (status.st_dev, status.st_ino) in (in_use or ()):
+                continue
+            path.unlink()
+        except OSError:
+            # taken by another hand, or a folder that may only be read
+            continue
+        gone.append(path.name)
+    return tuple(gone)
+
+
+def _open_files() -> set[tuple[int, int]] | None:
+    """(device, inode) of every file that a living process has open, as far as it may be seen; None without /proc."""
+    processes = Path("/proc")
+    if not (processes / "self" / "fd").is_dir():
+        return None
+    found = set()
+    for process in processes.iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            descriptors = list((process / "fd").iterdir())
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                status = descriptor.stat()
+            except OSError:
+                continue
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 class ScanShelf:

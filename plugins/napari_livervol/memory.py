@@ -26,7 +26,7 @@ class Memory(QObject):
         self.own_window = "guide" in panels
         for name, panel in panels.items():
             # Qt finds a panel again by its name
-            panel.setObjectName(f"livervol_{name}")
+            panel.setObjectName(f"livervol_panel_{name}")
 
     def watch(self) -> None:
         """Put back what was kept, and keep it again when the window closes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from qtpy.QtWidgets import (
 )
 
 from livervol.measure.resection import operation
+from livervol.records import Interval
 from livervol.workflows.reading_table import LesionRow, Numbers
 
-__all__ = ["NumbersDock", "headline", "lesion_words", "response_words"]
+__all__ = ["NumbersDock", "headline", "interval_words", "lesion_words", "response_words"]
 
 _COLUMNS = (
     ("Lesion", "Number, the same at every visit; a click centres all views on it"),
@@ -55,8 +56,16 @@ def headline(numbers: Numbers) -> str:
     if numbers.resection:
         left = _number(measured.value(f"remnant.{numbers.resection}.volume_ml"), 0)
         flr = _number(numbers.flr_percent)
-        words.append(f"FLR, {operation(numbers.resection).name}: <b>{flr} %</b> ({left} ml)")
+        known = numbers.intervals.get(f"remnant.{numbers.resection}.flr_of_functional_percent")
+        range_ = f", 95 % {interval_words(known)} %" if known is not None else ""
+        words.append(f"FLR, {operation(numbers.resection).name}: <b>{flr} %</b> ({left} ml{range_})")
     return " · ".join(words)
+
+
+def interval_words(interval: Interval) -> str:
+    """A 95 % interval in short: whole numbers from 10 on."""
+    decimals = 0 if interval.low >= 10 else 1
+    return f"{interval.low:,.{decimals}f}–{interval.high:,.{decimals}f}"
 
 
 def response_words(numbers: Numbers, criterion: str) -> tuple[str, str]:
@@ -73,12 +82,20 @@ def response_words(numbers: Numbers, criterion: str) -> tuple[str, str]:
     return " · ".join(words), "; ".join(row.reasons)
 
 
-def lesion_words(row: LesionRow, *, decided: bool = False) -> list[str]:
-    """The cells of a lesion's line; a role that the reader has not ``decided`` stands in brackets."""
+def lesion_words(
+    row: LesionRow, *, decided: bool = False, intervals: Mapping[str, Interval] | None = None
+) -> list[str]:
+    """The cells of a lesion's line; a role that the reader has not ``decided`` stands in brackets.
+
+    ``intervals`` by ``lesion.N.<name>`` stand in brackets behind their numbers; by hand there is none.
+    """
+    known = intervals or {}
 
     def length(name: str, value: float | None) -> str:
-        line = row.line(name)
-        return _number(value) + ("*" if line is not None and line.by == "manual" else "")
+        line, interval = row.line(name), known.get(f"lesion.{row.number}.{name}")
+        if line is not None and line.by == "manual":
+            return _number(value) + "*"
+        return _number(value) + (f" ({interval_words(interval)})" if interval is not None and value else "")
 
     role = row.role.replace("_", "-")
     if row.role and not decided:
@@ -127,7 +144,14 @@ class NumbersDock(QWidget):
         box.setSpacing(2)
         self.headline = QLabel("")
         self.headline.setObjectName("numbers_headline")
-        box.addWidget(self.headline)
+        self.note = QLabel("no range: its 95 % interval comes with Save")
+        self.note.setObjectName("interval_note")
+        self.note.setToolTip("In brackets: 95 % intervals of the saved numbers; a lesion that was changed has none yet")
+        self.note.hide()
+        row = QHBoxLayout()
+        row.addWidget(self.headline, 1)
+        row.addWidget(self.note)
+        box.addLayout(row)
         row = QHBoxLayout()
         self.criterion = QComboBox()
         self.criterion.setObjectName("criterion")
@@ -176,6 +200,7 @@ class NumbersDock(QWidget):
         self.headline.setText(headline(numbers))
         self._show_response()
         self._fill(numbers.table)
+        self.note.setVisible(any(f"lesion.{r.number}.longest_mm" not in numbers.intervals for r in numbers.table))
         told = [*numbers.problems, *numbers.warnings]
         self.warnings.setText("⚠ " + " · ".join(told[:2]) + (f" (+{len(told) - 2})" if len(told) > 2 else ""))
         self.warnings.setToolTip("\n".join(told))
@@ -196,7 +221,8 @@ class NumbersDock(QWidget):
         self.table.setRowCount(len(rows))
         for line, row in enumerate(rows):
             old = before.get(row.number) if same_lines else None
-            for column, text in enumerate(lesion_words(row, decided=self._decided(row.number))):
+            words = lesion_words(row, decided=self._decided(row.number), intervals=self._intervals())
+            for column, text in enumerate(words):
                 item = self.table.item(line, column)
                 if item is None:
                     item = QTableWidgetItem()
@@ -204,10 +230,17 @@ class NumbersDock(QWidget):
                     self.table.setItem(line, column, item)
                 item.setText(text)
             self.table.item(line, 3).setToolTip(row.reason)
+            for column, name in ((7, "volume_ml"), (8, "viable_volume_ml")):
+                interval = self._intervals().get(f"lesion.{row.number}.{name}")
+                words_ = f"95 % interval {interval_words(interval)} ml" if interval else "95 % interval: on Save"
+                self.table.item(line, column).setToolTip(words_)
             if old is None or old.centre_zyx != row.centre_zyx:
                 picture = self._thumbnail(row)
                 if picture is not None:
                     self.table.item(line, 0).setIcon(QIcon(_pixmap(picture)))
+
+    def _intervals(self) -> Mapping[str, Interval]:
+        return {} if self._numbers is None else self._numbers.intervals
 
     def select(self, number: int) -> None:
         """Mark a lesion's line."""

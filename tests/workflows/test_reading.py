@@ -344,6 +344,22 @@ def test_saving_writes_the_readers_folder_on_the_stored_grid(reading):
     again.close()
 
 
+def test_files_whose_writing_a_crash_cut_off_are_tidied_on_opening(reading):
+    folder = save(reading)
+    left, held, young, other = (
+        folder / n for n in (".writing-a.nii.gz", ".writing-b.json", ".writing-c.csv", "own.txt")
+    )
+    for path in (left, held, young, other):
+        path.write_bytes(b"half")
+    for path in (left, held, other):
+        os.utime(path, (0, 0))
+    with held.open("rb"):
+        reopen(reading).close()
+    assert [path.exists() for path in (left, held, young, other)] == [False, True, True, True]
+    reopen(reading).close()
+    assert not held.exists()
+
+
 def test_signed_off_readings_refuse_edits_until_it_is_withdrawn(reading):
     path = sign_off(reading, "complete")
     document = json.loads(path.read_text())

@@ -152,17 +152,50 @@ def test_a_plane_of_ones_own_and_ranked_operations(hand, lopsided):
     hand.press("step_remnant")
     hand.press("draw_plane")
     hand.drag([hand.spot((desk.plane_index(), 12, 30)), hand.spot((desk.plane_index(), 44, 30))])
-    hand.until(lambda: "FLR" in hand.window.remnant.plane_says.text())
+    hand.until(lambda: "FLR" in hand.window.remnant.cut.says.text())
     assert "resection" in [layer.name for layer in hand.viewer.layers]
-    first = hand.window.remnant.plane_says.text()
+    first = hand.window.remnant.cut.says.text()
     # the plane follows its end
     hand.drag([hand.spot((desk.plane_index(), 44, 30)), hand.spot((desk.plane_index(), 44, 26))])
-    hand.until(lambda: hand.window.remnant.plane_says.text() != first)
+    hand.until(lambda: hand.window.remnant.cut.says.text() != first)
     hand.shot("25_plane")
+    # a stroke on the liver: the remnant follows it
+    first = hand.window.remnant.cut.says.text()
+    desk.apply(paint(desk.canvas("liver"), [(20, 28, 38)], Brush(12.0, None), 1))
+    hand.settled()
+    assert hand.window.remnant.cut.says.text() != first
     hand.press("rank")
     hand.until(lambda: hand.window.remnant.table.rowCount() > 5)
     assert (desk.reading.folder / "plan.json").is_file()
     hand.shot("26_ranked")
+
+
+def test_a_curved_cut_follows_its_handles(hand, lopsided):
+    desk = opened(hand, lopsided, "R4")
+    z = desk.plane_index()
+    hand.press("step_remnant")
+    hand.press("draw_surface")
+    cut = hand.window.remnant.cut
+    hand.drag([hand.spot((z, y, x)) for y, x in ((12, 28), (20, 22), (30, 30), (44, 24))])
+    hand.settled()
+    assert "your surface: FLR" in cut.says.text()
+    (line,) = cut._lines.values()
+    assert len(line) == 5
+    # curved: its middle lies off the straight line between its ends
+    assert np.linalg.norm(line[1] - (3 * line[0] + line[4]) / 4) > 2.0
+    first, parts = cut.says.text(), cut.preview.layer.data.copy()
+    hand.drag([hand.spot(line[2]), hand.spot(line[2] + (0, 0, 5))])
+    hand.settled()
+    assert cut.says.text() != first
+    assert not np.array_equal(cut.preview.layer.data, parts)
+    hand.shot("28_surface")
+    hand.press("flip_plane")
+    hand.settled()
+    percent = [float(text.split("<b>")[1].split()[0]) for text in (first, cut.says.text())]
+    assert 80 < sum(percent) < 120  # the other side, but for the handle's move
+    hand.press("clear_plane")
+    assert cut.says.text() == ""
+    assert "resection" not in [layer.name for layer in hand.viewer.layers]
 
 
 def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
@@ -190,3 +223,35 @@ def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
     hand.until(lambda: hand.window.desk is not None and hand.window.desk.reading.reader == "adjudicated")
     hand.settled()
     assert np.array_equal(hand.window.desk.reading.masks["liver"], theirs)
+
+
+def test_layout_size_and_theme_are_there_again_in_the_next_window(hand):
+    from qtpy.QtCore import QSettings, Qt
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_livervol.view import new_window
+
+    def panel(window):
+        return window.main.findChild(QDockWidget, "livervol_panel_numbers")
+
+    viewer, window = new_window("first")
+    hand.spin(0.5)
+    assert window.main.dockWidgetArea(panel(window)) == Qt.DockWidgetArea.BottomDockWidgetArea
+    window.main.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, panel(window))
+    window.main.resize(1234, 789)
+    window.change_theme()
+    hand.spin(0.5)
+    size, theme = window.main.size(), viewer.theme
+    viewer.close()
+    hand.spin(0.5)
+    viewer, window = new_window("second")
+    try:
+        hand.spin(0.5)
+        assert window.main.dockWidgetArea(panel(window)) == Qt.DockWidgetArea.TopDockWidgetArea
+        assert (window.main.size(), viewer.theme) == (size, theme)
+        assert all(label.isVisible() for label in (window.dock.table, window.guide.buttons["load"]))
+    finally:
+        viewer.close()
+        hand.spin(0.3)
+        # the next test's window opens as on the first day
+        QSettings("livervol", "napari").clear()
