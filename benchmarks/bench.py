@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -100,10 +102,44 @@ def itk(mask: NDArray[np.generic], spacing_mm: tuple[float, float, float]) -> An
     return image
 
 
-def is_tiny(text: str | None) -> bool:
+def _chosen(text: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--tiny", action="store_true", help="small input, one repetition: checks equality only")
-    return bool(parser.parse_args().tiny)
+    parser.add_argument("--json", type=Path, help="also write the rows here")
+    return parser.parse_args()
+
+
+def is_tiny(text: str | None) -> bool:
+    return bool(_chosen(text).tiny)
+
+
+def floor_seconds(read_bytes: int, written_bytes: int) -> float:
+    """Least time numpy takes to read so many bytes once and write so many, one thread."""
+    source = np.ones(max(read_bytes // 8, 1), np.uint64)
+    target = np.empty(max(written_bytes // 8, 1), np.uint64)
+    target[:] = 0
+    best = [np.inf, np.inf]
+    for _ in range(5):
+        start = time.perf_counter()
+        np.bitwise_or.reduce(source)
+        between = time.perf_counter()
+        target[:] = 1
+        end = time.perf_counter()
+        best = [min(best[0], between - start), min(best[1], end - between)]
+    return best[0] + best[1] * (written_bytes > 0)
+
+
+def extra_mb(runner: Callable[[], object]) -> float:
+    """How far the resident memory rises above what it was while ``runner`` works, its result included."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _resident_mb("VmRSS:")
+    runner()
+    return max(0.0, _resident_mb("VmHWM:") - before)
+
+
+def _resident_mb(name: str) -> float:
+    return int(Path("/proc/self/status").read_text().partition(name)[2].split()[0]) / 1024
 
 
 class Race:
@@ -111,7 +147,9 @@ class Race:
 
     def __init__(self, tiny: bool, repeats: int = 5) -> None:
         self.repeats = 1 if tiny else repeats
+        self.tiny = tiny
         self.wrong: list[str] = []
+        self.rows: list[dict[str, Any]] = []
 
     def run(
         self,
@@ -119,8 +157,13 @@ class Race:
         ours: Callable[[], object],
         peers: dict[str, Callable[[], object]],
         same: Callable[[object, object], bool] | None = None,
+        *,
+        one_pass: tuple[int, int] | None = None,
     ) -> None:
-        """Check every peer's result against ours, then print the medians of interleaved runs and the ratios."""
+        """Check every peer's result against ours, then print the medians of interleaved runs and the ratios.
+
+        ``one_pass`` are the bytes that must be read and written at the least: the time is compared with that too.
+        """
         runners = {"livervol": ours, **peers}
         mine = ours()
         seconds: dict[str, list[float]] = {name: [] for name in runners}
@@ -142,10 +185,23 @@ class Race:
                     seconds[name].append(time.perf_counter() - start)
         medians = {name: float(np.median(taken)) for name, taken in seconds.items()}
         best = min((m for name, m in medians.items() if name != "livervol"), default=float("nan"))
+        row = {
+            "title": title,
+            "seconds": medians,
+            "ratio": best / medians["livervol"],
+            "equal": None if same is None else not any(w.startswith(f"{title}: ") for w in self.wrong),
+            "extra_mb": 0.0 if self.tiny else extra_mb(ours),
+            "floor_s": None if one_pass is None else floor_seconds(*one_pass),
+        }
+        self.rows.append(row)
         parts = ", ".join(f"{name} {medians[name] * 1e3:.1f}" for name in runners)
-        print(f"{title}: {best / medians['livervol']:.1f}x the best peer ({parts} ms)", flush=True)
+        floor = f"; {medians['livervol'] / row['floor_s']:.1f}x the memory floor" if row["floor_s"] else ""
+        print(f"{title}: {row['ratio']:.1f}x the best peer ({parts} ms{floor})", flush=True)
 
     def finish(self) -> None:
+        path = _chosen().json
+        if path is not None:
+            path.write_text(json.dumps(self.rows, indent=1) + "\n", encoding="utf-8")
         if self.wrong:
             print("different results: " + "; ".join(self.wrong))
             sys.exit(1)
