@@ -140,9 +140,9 @@ def page(results: dict[str, Any]) -> str:
         f" {platform.machine()}, Python {platform.python_version()}; {versions()}.",
         "",
         "Every result is compared with its peers' before anything is timed (`equal`; times only where a peer answers"
-        " a nearby question). Medians of interleaved runs in one process; peers use both cores where they can. Other work"
-        " may have run on the machine: trust the ratios more than the seconds. The floor is the time numpy takes on one"
-        " core to read, and where there is a result to write, the same bytes once.",
+        " a nearby question). Medians of interleaved runs in one process; peers use both cores where they can. Other"
+        " work may have run on the machine: trust the ratios more than the seconds. The floor is the time numpy takes"
+        " on one core to read, and where there is a result to write, the same bytes once.",
         "",
         "## Kernels",
         "",
