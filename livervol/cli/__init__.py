@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "ledger": Verb("ledger", "history, check, export and repair of a study's ledger"),
     "respond": Verb("respond", "responses per patient, reader and visit from a table or a ledger"),
     "endpoints": Verb("endpoints", "response rates, survival and conversion of a cohort"),
+    "report": Verb("report", "the report of a visit, a course or a cohort again: in Chinese, as PDF"),
     "export": Verb("export", "masks as NIfTI, .seg.nrrd, DICOM SEG or RTSTRUCT; numbers as DICOM SR; tables as SDTM"),
     "pull": Verb("pacs", "fetch one visit from an archive: DICOMweb or DIMSE", "pull_app"),
     "push": Verb("pacs", "send DICOM results to an archive", "push_app"),

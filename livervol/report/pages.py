@@ -16,7 +16,7 @@ from livervol.errors import LivervolError, refusal
 from livervol.files import atomic_file, write_text
 from livervol.report.words import Words, words_of
 
-__all__ = ["ReportSettings", "render", "write_report"]
+__all__ = ["ReportSettings", "render", "said", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,17 @@ def _environment() -> Environment:
     )
 
 
+def said(words: Words, text: object) -> Markup:
+    """A sentence of the data, escaped; marked as English where the catalogue does not know it."""
+    told = words.sentence(text)
+    return Markup('<span lang="en">{}</span>').format(told.text) if told.foreign else Markup.escape(told.text)
+
+
 def render(template: str, words: Words, **values: Any) -> str:
     """A page from a template; every value is escaped unless it is markup that this room made."""
 
     def say(text: object) -> Markup:
-        said = words.sentence(text)
-        return Markup('<span lang="en">{}</span>').format(said.text) if said.foreign else Markup.escape(said.text)
+        return said(words, text)
 
     return _environment().get_template(template).render(w=words, say=say, **values)
 

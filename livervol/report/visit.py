@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from livervol.report.cells import (
     operation_name,
 )
 from livervol.report.document import sum_of_lesions, visit_date
-from livervol.report.pages import ReportSettings, render, write_report
+from livervol.report.pages import ReportSettings, render, said, write_report
 from livervol.report.solids import SEGMENT_COLORS, roman
 from livervol.report.viewer import viewer_of
 from livervol.report.visit_pictures import VisitPage, lesion_pictures, line_keys, slices_of, solids_of
@@ -54,12 +54,10 @@ class _Told:
 
     document: Mapping[str, Any]
     w: Words
-    notes: list[str] = field(default_factory=list)
 
     def say(self, text: object) -> Markup:
         """A sentence of the data, escaped, marked where it stays English."""
-        said = self.w.sentence(text)
-        return Markup('<span lang="en">{}</span>').format(said.text) if said.foreign else Markup.escape(said.text)
+        return said(self.w, text)
 
 
 def visit_html(page: VisitPage, language: str = "en", viewer: Markup | str = "") -> str:

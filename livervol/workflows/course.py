@@ -15,9 +15,12 @@ from livervol.files import atomic_folder, write_text
 from livervol.io.tables import SCHEMA_VERSION
 from livervol.measure.uncertainty import sum_interval
 from livervol.records import Course, Lesion, ResponseRow, Visit
+from livervol.report.course import CoursePage, course_html
 from livervol.report.document import lesion_spread
+from livervol.report.pages import write_report
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
+from livervol.workflows.course_judgement import conversion_entry, probability_entries
 from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit, silent
 
 __all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
@@ -70,6 +73,8 @@ def run_course(
         progress("assessing the response")
         document = _document(course_of(subject, outputs), outputs)
         write_text(folder / "course.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        page = CoursePage(document, [output.document for output in outputs])
+        write_report(folder / "report.html", course_html(page, settings.report.language), settings.report)
     return CourseOutput(Path(out), document, tuple(outputs))
 
 
@@ -142,12 +147,15 @@ def _sum_interval(row: ResponseRow, output: VisitOutput, targets: Sequence[int])
 
 def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
+    chances: list[dict[str, Any]] = []
     targets: dict[str, list[dict[str, Any]]] = {}
     for criterion in CRITERIA:
         proposals: tuple[Proposal, ...] = propose_targets(course.visits[0], rules(criterion))
         targets[criterion] = [dataclasses.asdict(proposal) for proposal in proposals]
         aims = [proposal.number for proposal in proposals if proposal.role == "target"]
-        for row in assess(roles_applied(course, proposals), criterion):
+        with_roles = roles_applied(course, proposals)
+        chances += probability_entries(with_roles, criterion)
+        for row in assess(with_roles, criterion):
             rows.append({**_row(row), "sum_mm_interval": _sum_interval(row, outputs[row.visit - 1], aims)})
     return {
         "schema_version": SCHEMA_VERSION,
@@ -157,6 +165,8 @@ def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
         ],
         "proposed_roles": targets,
         "responses": rows,
+        "response_probability": chances,
+        "conversion": conversion_entry(course, outputs[-1].document),
         "quality": [f"visit {n}: {w}" for n, output in enumerate(outputs, 1) for w in output.document["quality"]],
         "provenance": {"program": "livervol", "version": __version__},
     }

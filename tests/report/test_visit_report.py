@@ -4,81 +4,22 @@ import base64
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from livervol.errors import LivervolError
-from livervol.grid import Grid
 from livervol.report.figures import Ruler, View, display_window, key_views, lesion_box, slice_svg
 from livervol.report.pages import ReportSettings
 from livervol.report.visit import VisitPage, visit_html, write_visit_report
 from livervol.scan import Scan, Segmentation
-
-GRID = Grid.from_parts((20, 44, 52), (4.0, 1.5, 1.3), (-30.0, -40.0, 100.0))
-
-
-def ball(centre, radius_mm):
-    index = np.stack(np.meshgrid(*map(np.arange, GRID.shape_zyx), indexing="ij"), axis=-1)
-    return (((index - np.array(centre)) * GRID.spacing_mm) ** 2).sum(axis=-1) <= radius_mm**2
-
-
-def segments_of(liver):
-    """Right (low x) is segment 6, left is segment 3."""
-    x = np.arange(GRID.shape_zyx[2])
-    return Segmentation(np.where(liver, np.where(x < 22, 6, 3), 0).astype(np.uint8), GRID, {3: "III", 6: "VI"})
+from report_pages import GRID, Outline, ball, text_of, visit_page
 
 
 @pytest.fixture
 def page():
-    liver, lesion = ball((10, 22, 20), 26), ball((11, 20, 22), 9)
-    voxels = np.where(lesion, 40, np.where(liver, 110, -80)).astype(np.int16)
-    scan = Scan(voxels, GRID)
-    start, end = GRID.index_to_lps((11, 20, 15)), GRID.index_to_lps((11, 20, 29))
-    document = {
-        "liver": {"volume_ml": 71.25, "functional_volume_ml": 68.0},
-        "tumor": {"volume_ml": 3.25, "necrosis_percent": None, "necrosis_percent_reason": "no arterial phase"},
-        "segments": {"3": {"volume_ml": 40.0}, "6": {"volume_ml": 31.25}},
-        "remnant": {
-            "left_hepatectomy": {
-                "volume_ml": 30.0, "flr_of_functional_percent": 44.1,
-                "flr_of_functional_percent_interval": [36.0, 52.0], "flr_of_total_percent": 42.1,
-                "sflr_percent": None, "sflr_percent_reason": "height and weight were not given",
-                "probability_at_least_threshold": 0.986, "margin_mm": None, "lesions_remaining": 1.0,
-            },
-            "segments:5,6": {"volume_ml": 22.0, "flr_of_functional_percent": 32.4,
-                             "flr_of_functional_percent_interval": [25.0, 40.0]},
-            "right_hepatectomy": {"volume_ml": 12.0, "flr_of_functional_percent": 17.6,
-                                  "flr_of_functional_percent_interval": [12.0, 24.0]},
-        },
-        "lesions": [
-            {
-                "number": 1, "site": "liver", "site_segment": "6", "state": "measured", "volume_ml": 3.25,
-                "longest_mm": 18.2, "longest_mm_interval": [15.0, 21.5],
-                "plane_index": 11, "endpoints_lps_mm": [start.tolist(), end.tolist()],
-                "viable_longest_mm": None, "viable_longest_mm_reason": "<b>no arterial phase</b>",
-            }
-        ],
-        "phases": [{"phase": "portal_venous", "modality": "CT", "date": "2024-03-04", "voxels": "20x44x52"}],
-        "mrecist_evaluable": False,
-        "mrecist_reason": "no arterial phase",
-        "quality": ["<script>alert(1)</script> liver touches the last slice"],
-        "provenance": {"version": "0.1.0", "inputs": [{"sha256": "abc"}]},
-    }  # fmt: skip
-    masks = {
-        "liver": Segmentation(liver, GRID, {1: "liver"}),
-        "lesions": Segmentation(lesion.astype(np.uint8), GRID, {1: "lesion 1"}),
-        "segments": segments_of(liver),
-    }
-    return VisitPage("", document, masks, {"portal_venous": scan}, "portal_venous")
-
-
-def text_of(html):
-    """The page's words, tags and styles taken out."""
-    body = re.sub(r"<style>.*?</style>", " ", html, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)).replace("\u00a0", " ")
+    return visit_page()
 
 
 def test_page_shows_the_numbers_and_their_absence(page):
@@ -141,20 +82,6 @@ def test_every_picture_is_embedded_and_named(page):
         r'<svg [^>]*role="img"[^>]*aria-label="([^"]*)"|<svg [^>]*aria-label="([^"]*)"[^>]*role="img"', html
     )
     assert len([one for pair in labels for one in pair if one]) >= len(uris)
-
-
-class Outline(HTMLParser):
-    """Heading levels and the table heads without a scope."""
-
-    def __init__(self):
-        super().__init__()
-        self.levels, self.unscoped = [], 0
-
-    def handle_starttag(self, tag, attrs):
-        if re.fullmatch(r"h[1-6]", tag):
-            self.levels.append(int(tag[1]))
-        if tag == "th" and dict(attrs).get("scope") not in ("col", "row"):
-            self.unscoped += 1
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
