@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_livervol.tones import tone
+
 __all__ = ["STEPS", "Guide"]
 
 #: Steps of a reading and what a reader does in each.
@@ -36,6 +38,7 @@ class Guide(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("livervol_guide")
+        self._theme, self._refused = "dark", False
         self.setMinimumWidth(410)
         box = QVBoxLayout(self)
         box.setContentsMargins(4, 4, 4, 4)
@@ -135,7 +138,13 @@ class Guide(QWidget):
     def say(self, text: str, *, refusal: bool = False) -> None:
         """One sentence for the reader."""
         self.status.setText(text)
-        self.status.setStyleSheet("color: #E07A5F;" if refusal else "")
+        self._refused = refusal
+        self.status.setStyleSheet(f"color: {tone('refusal', self._theme)};" if refusal else "")
+
+    def set_theme(self, theme: str) -> None:
+        """Colours for a dark or a light window."""
+        self._theme = theme
+        self.say(self.status.text(), refusal=self._refused)
 
     def refuse(self, text: str) -> None:
         """A refusal's sentence."""

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from livervol.measure.resection import operation
 from livervol.records import Interval
 from livervol.workflows.reading_table import LesionRow, Numbers
+from napari_livervol.tones import tone
 
 __all__ = ["NumbersDock", "headline", "interval_words", "lesion_words", "response_words"]
 
@@ -185,9 +186,13 @@ class NumbersDock(QWidget):
         self.warnings = QLabel("")
         self.warnings.setObjectName("warnings")
         self.warnings.setWordWrap(True)
-        self.warnings.setStyleSheet("color: #E9C46A;")
+        self.set_theme("dark")
         self.warnings.hide()
         box.addWidget(self.warnings)
+
+    def set_theme(self, theme: str) -> None:
+        """Colours for a dark or a light window."""
+        self.warnings.setStyleSheet(f"color: {tone('warning', theme)};")
 
     @property
     def numbers(self) -> Numbers | None:

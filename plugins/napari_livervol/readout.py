@@ -28,6 +28,8 @@ class Readout:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
+        # scans are read on black, in a light window too; the letters are made for it
+        viewer.canvas.background_color_override = "black"
         for edge in _EDGES:
             viewer.canvas.overlays[f"livervol_{edge}"] = TextOverlay(
                 position=edge, font_size=11, color="#FFD166", visible=False, box=False

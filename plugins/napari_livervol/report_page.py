@@ -15,6 +15,7 @@ from napari_livervol.buttons import button
 from napari_livervol.desk import Desk
 from napari_livervol.jobs import Jobs
 from napari_livervol.numbers_dock import headline, response_words
+from napari_livervol.tones import tone
 
 __all__ = ["ReportPage"]
 
@@ -67,7 +68,10 @@ class ReportPage(QWidget):
         for criterion, name in (("mrecist", "mRECIST"), ("recist11", "RECIST 1.1")):
             text, reasons = response_words(numbers, criterion)
             lines.append(f"<b>{name}</b>: {text}<br><small>{reasons}</small>")
-        lines += [f"<span style='color:#E9C46A'>⚠ {problem}</span>" for problem in numbers.problems]
+        lines += [
+            f"<span style='color:{tone('warning', self.desk.viewer.theme)}'>⚠ {problem}</span>"
+            for problem in numbers.problems
+        ]
         self.summary.setText("<br>".join(lines))
 
     def save(self) -> bool:

@@ -102,6 +102,8 @@ class ReadingWindow:
         self.memory = Memory(viewer, self.main, panels)
         self.load.reader.setText(self.memory.reader)
         self.memory.watch()
+        viewer.events.theme.connect(self._on_theme)
+        self._on_theme()
 
     # ------------------------------------------------------------------------------------------------------- opening
 
@@ -319,6 +321,12 @@ class ReadingWindow:
     def change_theme(self) -> None:
         """Dark to light and back."""
         self.viewer.theme = "light" if self.viewer.theme == "dark" else "dark"
+
+    def _on_theme(self, event: Any = None) -> None:
+        self.guide.set_theme(str(self.viewer.theme))
+        self.dock.set_theme(str(self.viewer.theme))
+        if self.desk is not None and self.dock.numbers is not None:
+            self.report.show_numbers(self.dock.numbers)
 
     def show_keys(self) -> None:
         """The keyboard map."""

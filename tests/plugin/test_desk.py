@@ -361,3 +361,18 @@ def test_lesion_words_mark_proposals_and_hand_measurements(desk):
     assert cells[1] == "target"
     assert "ml" in headline(numbers)
     assert response_words(numbers, "mrecist")[0]
+
+
+def test_warnings_read_well_on_either_theme():
+    from napari_livervol.tones import tone
+
+    def light(color):
+        parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    # napari's two backgrounds; contrast as WCAG 2.1 defines it
+    for theme, behind in (("dark", "#262930"), ("light", "#EFEBE9")):
+        for kind in ("warning", "refusal"):
+            low, high = sorted((light(tone(kind, theme)), light(behind)))
+            assert (high + 0.05) / (low + 0.05) > 4.5

@@ -143,6 +143,8 @@ class Hand:
         self.move(at)
         self.x("mousedown", button)
         self.x("mouseup", button)
+        # on a busy machine the window hears of it later than the server
+        self.spin(0.1)
 
     def drag(self, points, button: int = 1) -> None:
         """Press at the first point, move through the others, release."""
@@ -152,6 +154,7 @@ class Hand:
             for part in (0.25, 0.5, 0.75, 1.0):
                 self.move((round(x0 + part * (x1 - x0)), round(y0 + part * (y1 - y0))))
         self.x("mouseup", button)
+        self.spin(0.1)
 
     def key(self, *keys: str) -> None:
         """Keys over the canvas: the pointer goes there first, as a reader's does."""
