@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -20,7 +21,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from livervol.io.pacs_settings import ArchiveSettings
-from tools import need_tool
+from tools import need_tool, run_tool
 
 USER, PASSWORD = "reader", "not-a-secret-4711"
 
@@ -45,9 +46,45 @@ class Orthanc:
     move: ArchiveSettings
 
 
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files of an authority made for the test, and of an archive at 127.0.0.1 and a client it vouches for."""
+
+    authority: Path
+    archive: Path
+    archive_key: Path
+    client: Path
+    client_key: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """An authority, and the two it signs, by OpenSSL; good for two days."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "place.cnf").write_text("subjectAltName=IP:127.0.0.1")
+
+    def openssl(*words: object) -> None:
+        done = run_tool("openssl", *words)
+        assert done.returncode == 0, done.stderr
+
+    new = ("-newkey", "rsa:2048", "-nodes")
+    own, key = folder / "ca.pem", folder / "ca.key"
+    openssl("req", "-x509", *new, "-keyout", key, "-out", own, "-days", 2, "-subj", "/CN=test authority")
+    for name in ("archive", "client"):
+        asked, signed = folder / f"{name}.csr", folder / f"{name}.pem"
+        openssl("req", *new, "-keyout", folder / f"{name}.key", "-out", asked, "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", asked, "-CA", own, "-CAkey", key, "-CAcreateserial", "-out", signed, "-days", 2,
+                "-extfile", folder / "place.cnf")  # fmt: skip
+    files = (folder / name for name in ("ca.pem", "archive.pem", "archive.key", "client.pem", "client.key"))
+    return Certificates(*files)
+
+
 @contextmanager
-def running_orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Start Orthanc with its DICOMweb plugin on free loopback ports; stopped at the end by its process."""
+def running_orthanc(folder: Path, certificates: Certificates | None = None) -> Iterator[Orthanc]:
+    """Start Orthanc with its DICOMweb plugin on free loopback ports; stopped at the end by its process.
+
+    With ``certificates`` DIMSE is over TLS and clients must show one that the authority signed. The web is not: some
+    builds of Orthanc end with a segmentation fault at the first request over HTTPS.
+    """
     program = need_tool("Orthanc")
     plugin = next((p for p in sorted(Path("/usr").glob("**/libOrthancDicomWeb.so*")) if p.is_file()), None)
     assert plugin is not None, "orthanc-dicomweb is not installed"
@@ -71,13 +108,30 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
     folder.mkdir(parents=True, exist_ok=True)
+    quick: dict[str, Any] = {"timeout_s": 20.0, "pause_s": 0.05}
+    secure: dict[str, Any] = {}
+    if certificates is not None:
+        settings |= {
+            "DicomTlsEnabled": True,
+            "DicomTlsCertificate": str(certificates.archive),
+            "DicomTlsPrivateKey": str(certificates.archive_key),
+            "DicomTlsTrustedCertificates": str(certificates.authority),
+        }
+        settings["DicomModalities"] = {
+            "livervol": {"AET": "LIVERVOL", "Host": "127.0.0.1", "Port": move, "UseDicomTls": True}
+        }
+        secure = {
+            "tls": True,
+            "ca_file": str(certificates.authority),
+            "client_certificate": str(certificates.client),
+            "client_key": str(certificates.client_key),
+        }
     (folder / "orthanc.json").write_text(json.dumps(settings))
-    quick = {"timeout_s": 20.0, "pause_s": 0.05}
     with (folder / "orthanc.log").open("wb") as log:
         process = subprocess.Popen([str(program), str(folder / "orthanc.json")], stdout=log, stderr=log)
         try:
             _wait_for(f"http://127.0.0.1:{http}/system", process, folder / "orthanc.log")
-            dimse = ArchiveSettings(host="127.0.0.1", port=dicom, called="ORTHANC", **quick)
+            dimse = ArchiveSettings(host="127.0.0.1", port=dicom, called="ORTHANC", **quick, **secure)
             yield Orthanc(
                 ArchiveSettings(url=f"http://127.0.0.1:{http}/dicom-web", user=USER, password=PASSWORD, **quick),
                 dimse,
@@ -202,8 +256,13 @@ def bad_archive(files: list[Path], wrong: Misbehaviour) -> Iterator[ArchiveSetti
 
 
 @contextmanager
-def bad_web(answer: Callable[[str, int], tuple[int, bytes, bool]]) -> Iterator[ArchiveSettings]:
-    """A web server whose ``answer(path, number of this request)`` is (status, JSON, whether the body is cut short)."""
+def bad_web(
+    answer: Callable[[str, int], tuple[int, bytes, bool]], certificates: Certificates | None = None
+) -> Iterator[ArchiveSettings]:
+    """A web server whose ``answer(path, number of this request)`` is (status, JSON, whether the body is cut short).
+
+    With ``certificates`` it is one over HTTPS.
+    """
     count = [0]
 
     class Handler(BaseHTTPRequestHandler):
@@ -226,6 +285,10 @@ def bad_web(answer: Callable[[str, int], tuple[int, bytes, bool]]) -> Iterator[A
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificates is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.archive, certificates.archive_key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

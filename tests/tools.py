@@ -25,6 +25,7 @@ INSTALL = {
     "Orthanc": "apt install orthanc orthanc-dicomweb",
     "sbatch": "apt install slurm-wlm",
     "chromium": "apt install chromium",
+    "openssl": "apt install openssl",
 }
 
 #: Set by the checks every change must pass: there a missing program is a failure, never a skip.

@@ -212,6 +212,7 @@ class DimseArchive:
             if peer.is_rejected and peer.acceptor.primitive is not None and peer.acceptor.primitive.result == 1:
                 do = "Ask the archive's keeper to admit our AE title (calling), and check its own (called)."
                 raise self._refused("archive refused the association", "to be admitted", "a rejection for good", do)
+            _hang_up(peer)
             got = "a rejection for now" if peer.is_rejected else "none"
             raise self._broken(f"{got}: no association")
         try:
@@ -240,6 +241,13 @@ class DimseArchive:
 
     def _refused(self, rule: str, expected: str, got: str, do: str = "") -> LivervolError:
         return LivervolError(refusal(rule, expected=expected, got=got, where=self._settings.label, do=do))
+
+
+def _hang_up(peer: Any) -> None:
+    # a peer that closes during the greeting, as for want of a certificate, leaves pynetdicom's socket open
+    connection = peer.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.close()
 
 
 def _received(event: Any, inbox: Inbox) -> int:

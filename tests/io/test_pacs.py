@@ -13,7 +13,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 
-from archives import PASSWORD, Misbehaviour, bad_archive, bad_web, running_orthanc
+from archives import PASSWORD, Misbehaviour, bad_archive, bad_web, make_certificates, running_orthanc
 from conftest import oblique_grid
 from dicom_factory import HOSTILE, pattern, write_enhanced, write_object, write_series
 from livervol.errors import LivervolError, ScanError
@@ -85,6 +85,63 @@ def test_a_visit_comes_back_with_the_same_voxels(orthanc, visit, tmp_path, way_i
     assert (report.instances, report.date, len(report.series)) == (14, "20240229", 4)
     assert pixels(tmp_path / "back") == pixels(folder)
     assert {p.name for p in tmp_path.iterdir()} == {"visit", "back"}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def secure_orthanc(tmp_path_factory, certificates):
+    with running_orthanc(tmp_path_factory.mktemp("secure"), certificates) as running:
+        yield running
+
+
+@pytest.mark.parametrize("way", ["get", "move"])
+def test_a_visit_comes_back_over_tls(secure_orthanc, visit, tmp_path, way):
+    folder, query = visit
+    archive = modes(secure_orthanc)[way]
+    assert archive.tls
+    push_files(archive, [folder])
+    pull_visit(archive, query, tmp_path / "back")
+    assert pixels(tmp_path / "back") == pixels(folder)
+
+
+@pytest.mark.parametrize("wrong", ["another authority", "no certificate of ours", "no tls"])
+def test_without_the_right_certificates_nothing_travels(secure_orthanc, visit, tmp_path, wrong):
+    folder, query = visit
+    archive = replace(secure_orthanc.dimse, retries=1)
+    if wrong == "another authority":
+        archive = replace(archive, ca_file=str(make_certificates(tmp_path / "others").authority))
+    elif wrong == "no certificate of ours":
+        archive = replace(archive, client_certificate="", client_key="")
+    else:
+        archive = replace(archive, tls=False)
+    with pytest.raises(LivervolError, match=r"archive did not answer") as caught:
+        push_files(archive, [folder])
+    assert not any(word in str(caught.value) for word in (*HOSTILE, PASSWORD, str(tmp_path)))
+    with pytest.raises(LivervolError, match=r"archive did not answer"):
+        pull_visit(archive, query, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_web_archive_must_show_a_certificate_that_is_trusted(certificates, tmp_path):
+    asked = []
+
+    def answer(path, number):
+        asked.append(path)
+        return 200, b"[]", False
+
+    with bad_web(answer, certificates) as settings:
+        secure = replace(settings, url=settings.url.replace("http:", "https:"), retries=0)
+        with pytest.raises(LivervolError, match=r"a certificate that ca_file or the system trusts"):
+            pull_visit(secure, VisitQuery("A"), tmp_path / "back")
+        assert asked == []
+        with pytest.raises(LivervolError, match=r"visit not found"):
+            pull_visit(replace(secure, ca_file=str(certificates.authority)), VisitQuery("A"), tmp_path / "back")
+    assert len(asked) == 1
+    assert not (tmp_path / "back").exists()
 
 
 def test_names_in_the_folder_hold_no_identifier_and_files_are_private(orthanc, visit, tmp_path):
