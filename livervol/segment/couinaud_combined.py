@@ -33,7 +33,9 @@ from livervol.segment.vessels import CLEAR, VesselsResult
 
 __all__ = ["CombinedSegments", "combine_couinaud", "territories", "vein_landmarks"]
 
-#: Over this distance a portal branch that is farther away becomes e times less likely to feed a place (mm).
+#: Over this distance a portal branch that is farther away becomes e times less likely to feed a place (mm). Straight
+#: ways: ways along the liver gave 11 annotated livers no better answer (vessels alone: mean Dice 0.695, not 0.706;
+#: combined: 0.8226, not 0.8228).
 TERRITORY_MM = 8.0
 #: Weight of a surely read portal tree against the shape.
 PORTAL_WEIGHT = 0.25

@@ -103,7 +103,8 @@ def vessel_field(scan: Scan, liver: Segmentation) -> VesselField | None:
     """The residual of a scan over its parenchyma; None when too little even parenchyma is left to measure against.
 
     ``scan`` and ``liver`` share a grid. The parenchyma's level is the mode of the liver's values, its scatter that of
-    the values below the mode (vessels lie above); a blur of 18 mm over what is near the level follows perfusion.
+    the narrower side of the mode (vessels lie above, dark tumour below); a blur of 18 mm over what is near the level
+    follows perfusion.
     """
     grid, inside, search = liver_field(liver)
     values = gaussian(sampled(scan.voxels, scan.grid, grid), 1.0, grid.spacing_mm)
@@ -121,7 +122,8 @@ def vessel_field(scan: Scan, liver: Segmentation) -> VesselField | None:
 
 
 def _mode(values: Floats) -> tuple[float, float]:
-    # half-sample mode (Robertson & Cryer 1974) of the sorted values, then the scatter of the lower side
+    # half-sample mode (Robertson & Cryer 1974) of the sorted values, then the scatter of the narrower side: vessels and
+    # bright tumour widen the upper one, a large dark tumour the lower one
     ordered = np.sort(values[:: max(1, len(values) // 200000)]).astype(np.float64)
     part = ordered
     while len(part) > 50:
@@ -130,8 +132,8 @@ def _mode(values: Floats) -> tuple[float, float]:
         at = int(np.argmin(widths))
         part = part[at : at + half]
     mode = float(part.mean())
-    below = mode - ordered[ordered < mode]
-    return mode, max(1.0, 1.4826 * float(np.median(below)))
+    sides = mode - ordered[ordered < mode], ordered[ordered > mode] - mode
+    return mode, max(1.0, 1.4826 * min((float(np.median(side)) for side in sides if side.size), default=1.0))
 
 
 def vessel_voxels(field: VesselField, roots_lps_mm: NDArray[np.float64]) -> tuple[Bools, Floats]:

@@ -15,6 +15,7 @@ from livervol.grid import Grid
 from livervol.io.images import read_image, read_labels
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.vessel_names import downstream
+from livervol.segment.vessel_tissue import vessel_field
 from livervol.segment.vessels import VesselsResult, segment_vessels, vessels_of_mask
 from vessel_phantom import CENTRE, TREES, VesselPhantom, line
 
@@ -118,6 +119,23 @@ def test_what_shows_no_vessels_is_said_to_show_none() -> None:
     assert none.branches == ()
     assert "no portal-venous" in none.warnings[0]
     assert dict(none.confidence) == {"portal": 0.0, "hepatic": 0.0}
+
+
+def test_a_large_dark_tumour_does_not_hide_the_vessels() -> None:
+    plain = vessel_field(phantom().scan, phantom().liver)
+    voxels = phantom().scan.voxels.copy()
+    points = phantom().grid.index_to_lps(np.moveaxis(np.indices(voxels.shape), 0, -1)) - CENTRE
+    tumour = (np.linalg.norm(points - (-50, 5, -5), axis=-1) < 44.0) & (phantom().liver.labels > 0)
+    assert 0.15 < tumour.sum() / np.count_nonzero(phantom().liver.labels) < 0.3
+    voxels[tumour] -= 45
+    scan = Scan(voxels, phantom().grid, phase=Phase.PORTAL_VENOUS)
+    spoilt = vessel_field(scan, phantom().liver)
+    assert plain is not None
+    assert spoilt is not None
+    assert spoilt.sigma == pytest.approx(plain.sigma, rel=0.25)
+    result = segment_vessels(scan, phantom().liver, reading=phantom().reading)
+    shares = {name: nearest_kinds(result, name)[0] for name in ("left", "2", "3", "4", "middle vein", "left vein")}
+    assert min(shares.values()) >= 0.75, shares
 
 
 def test_mr_is_read_with_a_warning_and_other_grids_are_refused() -> None:
