@@ -36,17 +36,26 @@ def endpoints(
         list[str] | None, typer.Option("--set", help="A protocol parameter as NAME=VALUE, repeatable.")
     ] = None,
     group_by: Annotated[str, typer.Option("--group", help="Column of SUBJECTS to compare groups by.")] = "",
-    plots: Annotated[bool, typer.Option(help="Draw waterfall, spider, swimmer and survival plots.")] = True,
+    plots: Annotated[bool, typer.Option(help="Draw the plots and write the report.")] = True,
     adam: Annotated[
         str, typer.Option("--adam", help="Also write ADTR, ADRS and ADTTE as csv, xpt or dataset-json.")
     ] = "",
+    ledger: Annotated[
+        Path | None, typer.Option("--ledger", help="study.sqlite of the batch: its failed visits are listed.")
+    ] = None,
+    language: Annotated[str, typer.Option("--language", help="Language of the report and plots: en or zh.")] = "en",
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write the report as PDF too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
 ) -> None:
     """Best response, ORR, DCR, conversion, PFS, OS, DoR, TTR, TTP with exact intervals; tables and plots."""
+    from livervol.report.pages import ReportSettings
     from livervol.workflows.cohort import CohortInputs, run_cohort
 
-    inputs = CohortInputs(responses, subjects, events, protocol, parse_parameters(settings or ()), group_by)
+    changes = parse_parameters(settings or ())
+    inputs = CohortInputs(
+        responses, subjects, events, protocol, changes, group_by, ledger, ReportSettings(language, pdf)
+    )
     with steps(quiet=as_json) as progress:
         output = run_cohort(inputs, out, overwrite=overwrite, plots=plots, adam=adam, progress=progress)
     if as_json:

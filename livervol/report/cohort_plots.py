@@ -5,34 +5,30 @@ Colours are Okabe and Ito's, safe for colour-blind readers; what colour says is 
 
 from __future__ import annotations
 
-import csv
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from livervol.report.plots import Plot, in_fonts
+from livervol.report.words import Words
+
 __all__ = [
     "CATEGORY_COLORS",
     "Bar",
     "Lane",
-    "Plot",
     "Step",
     "Thread",
     "spider",
     "survival_plot",
     "swimmer",
     "waterfall",
-    "write_plot",
 ]
 
 #: Best overall response to colour.
@@ -52,7 +48,18 @@ _MARKERS = {
     "PD": ("X", "#D55E00"),
     "surgery": ("D", "#CC79A7"),
     "death": ("s", "#000000"),
+    "dose": ("|", "#555555"),
+    "dose_change": ("d", "#8A6100"),
+    "tace": ("P", "#0072B2"),
+    "haic": ("h", "#0072B2"),
+    "other_therapy": ("p", "#8A6100"),
+    "adverse_event_mild": ("v", "#FFFFFF"),
+    "adverse_event_severe": ("v", "#8B0000"),
 }
+#: How far from the middle of its lane a mark stands: treatment below, adverse events above.
+_SHIFTS = {"dose": -0.26, "dose_change": -0.26, "tace": -0.26, "haic": -0.26, "other_therapy": -0.26,
+           "adverse_event_mild": 0.28, "adverse_event_severe": 0.28}  # fmt: skip
+_ENGLISH = Words()
 _CAP_PERCENT = 100.0
 _PR_PERCENT, _PD_PERCENT = -30.0, 20.0
 #: More lanes than this are not readable on a page: the longest are drawn, the CSV holds all.
@@ -62,17 +69,7 @@ _MOST_VECTORS = 1500
 _MOST_LABELS = 40
 #: Gaps between more bars than this are narrower than a pixel and would draw a pattern.
 _MOST_GAPS = 150
-_DPI = 150
 _GREY = "#666666"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure and the numbers it draws, as rows under ``columns``."""
-
-    figure: Figure
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,8 @@ class Thread:
 class Lane:
     """A patient of a swimmer plot: months followed, whether still followed, and (kind, month) of what happened.
 
-    Kinds are CR and PR (start of the response), PD, surgery and death.
+    Kinds are CR and PR (start of the response), PD, surgery, death, dose, dose_change, tace, haic, other_therapy,
+    adverse_event_mild (grade 1 or 2) and adverse_event_severe (grade 3 or more).
     """
 
     patient: str
@@ -126,20 +124,6 @@ class Step:
     at_risk: Sequence[int] = field(default_factory=tuple)
 
 
-def write_plot(plot: Plot, folder: Path, stem: str) -> tuple[Path, ...]:
-    """Write ``stem``.png, ``stem``.svg and ``stem``.csv into ``folder``; the same numbers give the same bytes."""
-    paths = tuple(folder / f"{stem}.{kind}" for kind in ("png", "svg", "csv"))
-    FigureCanvasAgg(plot.figure)
-    plot.figure.savefig(paths[0], dpi=_DPI, metadata={"Software": None})
-    with matplotlib.rc_context({"svg.hashsalt": "livervol", "svg.fonttype": "none"}):
-        FigureCanvasSVG(plot.figure).print_svg(paths[1], metadata={"Date": None, "Creator": None})
-    with paths[2].open("w", encoding="utf-8", newline="") as handle:
-        out = csv.writer(handle, lineterminator="\n")
-        out.writerow(plot.columns)
-        out.writerows([["" if cell is None else cell for cell in row] for row in plot.rows])
-    return paths
-
-
 def _axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
@@ -162,18 +146,20 @@ def _color(category: str) -> str:
     return CATEGORY_COLORS.get(category, CATEGORY_COLORS["NE"])
 
 
-def _nothing(title: str, columns: tuple[str, ...]) -> Plot:
+def _nothing(title: str, columns: tuple[str, ...], w: Words) -> Plot:
     figure, axes = _axes(6, 2, title)
     axes.set_axis_off()
-    axes.text(0.5, 0.5, "no patient to show", ha="center", va="center", color=_GREY)
+    axes.text(0.5, 0.5, w("plot.nobody"), ha="center", va="center", color=_GREY)
     return Plot(figure, columns, ())
 
 
-def waterfall(bars: Sequence[Bar], title: str = "Best change of the sum from baseline") -> Plot:
+@in_fonts
+def waterfall(bars: Sequence[Bar], w: Words = _ENGLISH) -> Plot:
     """Waterfall: every patient's best change in percent, largest first, drawn up to +100 %; a star: PD elsewhere."""
     columns = ("patient", "change_percent", "category", "progression_elsewhere")
+    title = w("plot.waterfall")
     if not bars:
-        return _nothing(title, columns)
+        return _nothing(title, columns, w)
     bars = sorted(bars, key=lambda b: (-b.change_percent, b.patient))
     figure, axes = _axes(min(12.0, 5.0 + 0.08 * len(bars)), 4.2, title)
     drawn = [min(b.change_percent, _CAP_PERCENT) for b in bars]
@@ -194,22 +180,24 @@ def waterfall(bars: Sequence[Bar], title: str = "Best change of the sum from bas
     axes.set_xlim(-0.8, len(bars) - 0.2)
     axes.set_ylim(-112, max(30.0, *drawn) + 12)
     axes.set_yticks([t for t in (-100, -75, -50, -30, 0, 20, 50, 75, 100) if t <= max(30.0, *drawn)])
-    axes.set_ylabel("best change from baseline, %", fontsize=9)
+    axes.set_ylabel(w("plot.best_change"), fontsize=9)
     few = len(bars) <= _MOST_LABELS
     axes.set_xticks(range(len(bars)) if few else [], [b.patient for b in bars] if few else [], rotation=90, fontsize=7)
-    axes.set_xlabel("" if few else f"{len(bars)} patients", fontsize=9)
-    star = Line2D([], [], marker="*", color="black", linestyle="", label="PD by new or non-target lesion")
+    axes.set_xlabel("" if few else w("plot.patients", count=len(bars)), fontsize=9)
+    star = Line2D([], [], marker="*", color="black", linestyle="", label=w("plot.pd_elsewhere"))
     _category_legend(axes, [b.category for b in bars], [star] if stars else (), loc="upper right", ncols=2)
     rows = tuple((b.patient, b.change_percent, b.category, int(b.starred)) for b in bars)
     return Plot(figure, columns, rows)
 
 
-def spider(threads: Sequence[Thread], title: str = "Change of the sum over time") -> Plot:
+@in_fonts
+def spider(threads: Sequence[Thread], w: Words = _ENGLISH) -> Plot:
     """Spider plot: every patient's change from baseline in percent against months since the first dose."""
     columns = ("patient", "month", "change_percent", "category")
     threads = [t for t in threads if t.months]
+    title = w("plot.spider")
     if not threads:
-        return _nothing(title, columns)
+        return _nothing(title, columns, w)
     figure, axes = _axes(7.5, 4.2, title)
     paths = [[(0.0, 0.0), *zip(t.months, t.changes_percent, strict=True)] for t in threads]
     dense = len(threads) > _MOST_VECTORS
@@ -227,8 +215,8 @@ def spider(threads: Sequence[Thread], title: str = "Change of the sum over time"
     highest = max(y for path in paths for _, y in path)
     axes.set_xlim(0, max(x for path in paths for x, _ in path) * 1.04 + 0.1)
     axes.set_ylim(-108, min(max(30.0, highest) + 8, 210))
-    axes.set_xlabel("months since the first dose", fontsize=9)
-    axes.set_ylabel("change from baseline, %", fontsize=9)
+    axes.set_xlabel(w("plot.months_since_dose"), fontsize=9)
+    axes.set_ylabel(w("plot.change"), fontsize=9)
     _category_legend(axes, [t.category for t in threads], loc="upper left", bbox_to_anchor=(1.0, 1.0))
     rows = tuple(
         (t.patient, x, y, t.category) for t in threads for x, y in zip(t.months, t.changes_percent, strict=True)
@@ -236,11 +224,13 @@ def spider(threads: Sequence[Thread], title: str = "Change of the sum over time"
     return Plot(figure, columns, rows)
 
 
-def swimmer(lanes: Sequence[Lane], title: str = "Course of every patient") -> Plot:
+@in_fonts
+def swimmer(lanes: Sequence[Lane], w: Words = _ENGLISH) -> Plot:
     """Swimmer plot: a lane per patient, longest on top, with what happened when; an arrow: alive and followed."""
     columns = ("patient", "category", "months", "ongoing", "event", "event_month")
+    title = w("plot.swimmer")
     if not lanes:
-        return _nothing(title, columns)
+        return _nothing(title, columns, w)
     lanes = sorted(lanes, key=lambda lane: (-lane.months, lane.patient))
     rows = tuple(
         (lane.patient, lane.category, lane.months, int(lane.ongoing), kind, month)
@@ -248,9 +238,10 @@ def swimmer(lanes: Sequence[Lane], title: str = "Course of every patient") -> Pl
         for kind, month in (lane.marks or (("", None),))
     )
     shown = lanes[:_MOST_LANES]
+    busy = any(kind in _SHIFTS for lane in shown for kind, _ in lane.marks)
     if len(lanes) > len(shown):
-        title += f" (the {len(shown)} longest of {len(lanes)})"
-    figure, axes = _axes(8.5, 1.6 + 0.17 * len(shown), title)
+        title += w("plot.longest", shown=len(shown), all=len(lanes))
+    figure, axes = _axes(8.5, 1.6 + (0.26 if busy else 0.17) * len(shown), title)
     longest = max(lane.months for lane in shown)
     heights = range(len(shown) - 1, -1, -1)
     axes.barh(
@@ -268,33 +259,50 @@ def swimmer(lanes: Sequence[Lane], title: str = "Course of every patient") -> Pl
             )  # fmt: skip
     present = [kind for kind in _MARKERS if any(kind == k for lane in shown for k, _ in lane.marks)]
     for kind in present:
-        spots = [(m, y) for y, lane in zip(heights, shown, strict=True) for k, m in lane.marks if k == kind]
-        shape, color = _MARKERS[kind]
-        axes.scatter(
-            [m for m, _ in spots], [y for _, y in spots], marker=shape, s=26, color=color, zorder=3,
-            edgecolors="white", linewidths=0.5,
-        )  # fmt: skip
+        shift = _SHIFTS.get(kind, 0.0)
+        spots = [(m, y + shift) for y, lane in zip(heights, shown, strict=True) for k, m in lane.marks if k == kind]
+        axes.scatter([m for m, _ in spots], [y for _, y in spots], zorder=3, **_mark_style(kind))
     axes.set_yticks(heights, [lane.patient for lane in shown], fontsize=7)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlim(0, longest * 1.05)
-    axes.set_xlabel("months since the first dose", fontsize=9)
+    axes.set_xlabel(w("plot.months_since_dose"), fontsize=9)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    labels = {"CR": "CR begins", "PR": "PR begins"}
     extra: list[Any] = [
-        Line2D([], [], marker=_MARKERS[k][0], color=_MARKERS[k][1], linestyle="", label=labels.get(k, k))
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=_MARKERS[k][0],
+            color=_MARKERS[k][1],
+            markersize=5,
+            label=w(f"mark.{k}"),
+            markeredgecolor=_mark_style(k).get("edgecolors", _MARKERS[k][1]),
+        )
         for k in present
     ]
     if any(lane.ongoing for lane in shown):
-        extra.append(Line2D([], [], marker=r"$\rightarrow$", color="black", linestyle="", label="alive, followed"))
+        extra.append(Line2D([], [], marker=r"$\rightarrow$", color="black", linestyle="", label=w("plot.followed")))
     _category_legend(
         axes, [lane.category for lane in shown], extra, loc="upper left", bbox_to_anchor=(1.0, 1.0),
-        title="best response", title_fontsize=8,
+        title=w("plot.best_response"), title_fontsize=8,
     )  # fmt: skip
     return Plot(figure, columns, rows)
 
 
-def survival_plot(steps: Sequence[Step], title: str, medians: Sequence[str] = ()) -> Plot:
+def _mark_style(kind: str) -> dict[str, Any]:
+    """How a mark of the swimmer plot is drawn; an open triangle is an adverse event of grade 1 or 2."""
+    shape, color = _MARKERS[kind]
+    small = kind in _SHIFTS
+    style: dict[str, Any] = {"marker": shape, "s": 15 if small else 26, "color": color, "linewidths": 0.5}
+    if kind == "dose":
+        return {**style, "linewidths": 0.9}
+    edge = "#8B0000" if kind == "adverse_event_mild" else color if small else "white"
+    return {**style, "edgecolors": edge, "linewidths": 0.7 if kind == "adverse_event_mild" else 0.5}
+
+
+@in_fonts
+def survival_plot(steps: Sequence[Step], title: str, medians: Sequence[str] = (), w: Words = _ENGLISH) -> Plot:
     """Kaplan-Meier plot of one curve or several, with pointwise intervals, ticks for censorings and numbers at risk.
 
     ``medians`` are texts to stand in the legend, one per curve.
@@ -302,7 +310,7 @@ def survival_plot(steps: Sequence[Step], title: str, medians: Sequence[str] = ()
     columns = ("group", "month", "survival", "low", "high", "censored")
     steps = [step for step in steps if len(step.times)]
     if not steps:
-        return _nothing(title, columns)
+        return _nothing(title, columns, w)
     figure = Figure(figsize=(6.8, 4.4 + 0.22 * len(steps)), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(4.4, 0.42 + 0.2 * len(steps)), sharex=True)
     _plain(upper)
@@ -328,12 +336,12 @@ def survival_plot(steps: Sequence[Step], title: str, medians: Sequence[str] = ()
         )
     upper.set_ylim(0, 1.03)
     upper.set_xlim(0, last * 1.03)
-    upper.set_ylabel("probability", fontsize=9)
+    upper.set_ylabel(w("plot.probability"), fontsize=9)
     upper.tick_params(labelbottom=True)
-    upper.set_xlabel("months", fontsize=9)
+    upper.set_xlabel(w("plot.months"), fontsize=9)
     if any(step.label for step in steps) or medians:
         upper.legend(fontsize=8, loc="lower left", edgecolor="none", framealpha=0.85)
-    _risk_table(lower, steps)
+    _risk_table(lower, steps, w)
     rows: list[tuple[Any, ...]] = []
     for step in steps:
         gone: dict[float, int] = {}
@@ -355,12 +363,12 @@ def _value_at(step: Step, month: float) -> float:
     return step.survival[place - 1] if place else 1.0
 
 
-def _risk_table(axes: Axes, steps: Sequence[Step]) -> None:
+def _risk_table(axes: Axes, steps: Sequence[Step], w: Words) -> None:
     axes.set_ylim(-0.6, len(steps) - 0.2)
     axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
     axes.tick_params(axis="both", length=0, labelbottom=False, labelsize=8, pad=14)
-    axes.set_yticks(range(len(steps) - 1, -1, -1), [step.label or "all" for step in steps])
-    axes.set_title("at risk", loc="left", fontsize=8, color=_GREY, pad=2)
+    axes.set_yticks(range(len(steps) - 1, -1, -1), [step.label or w("plot.all") for step in steps])
+    axes.set_title(w("plot.at_risk"), loc="left", fontsize=8, color=_GREY, pad=2)
     for n, step in enumerate(steps):
         color = _CURVE_COLORS[n % len(_CURVE_COLORS)]
         for month, count in zip(step.risk_months, step.at_risk, strict=True):

@@ -5,20 +5,17 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, date, datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from livervol import __version__
-from livervol.endpoints.cohort import Cohort, Patient, assess_cohort
+from livervol.endpoints.cohort import Cohort, assess_cohort
 from livervol.endpoints.protocol import Settings, Value, load_protocol
 from livervol.endpoints.summary import (
     EndpointRow,
     best_response_counts,
-    curves,
     endpoint_rows,
     patient_rows,
 )
@@ -27,30 +24,23 @@ from livervol.io.adam import SubjectResponse, SubjectTime, adam_datasets
 from livervol.io.cdisc import write_datasets
 from livervol.io.cohort_tables import read_events, read_responses, read_subjects
 from livervol.records import ResponseRow
-from livervol.report.cohort_plots import (
-    Bar,
-    Lane,
-    Plot,
-    Step,
-    Thread,
-    spider,
-    survival_plot,
-    swimmer,
-    waterfall,
-    write_plot,
-)
+from livervol.report.cohort import cohort_html, page_document, plots_of
+from livervol.report.pages import ReportSettings, write_report
+from livervol.report.plots import write_plot
+from livervol.workflows.cohort_page import CohortSources, cohort_page, visits_of
 
 __all__ = ["CohortInputs", "CohortOutput", "run_cohort"]
 
 #: Rises when a key of summary.json changes its meaning or goes away.
 SCHEMA_VERSION = 1
-_CURVE_TITLES = {"PFS": "Progression-free survival", "OS": "Overall survival", "DoR": "Duration of response"}
-_RISK_COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class CohortInputs:
-    """The tables of a cohort and the protocol they are judged by; ``changes`` override its parameters by name."""
+    """The tables of a cohort and the protocol they are judged by; ``changes`` override its parameters by name.
+
+    ``ledger`` is the study's: its failed visits are listed, and its necrosis stands beside the pathologist's.
+    """
 
     responses: Path
     subjects: Path
@@ -58,6 +48,8 @@ class CohortInputs:
     protocol: str | Path = "trial"
     changes: Mapping[str, Value] | None = None
     group_by: str = ""
+    ledger: Path | None = None
+    report: ReportSettings = field(default_factory=ReportSettings)
 
 
 @dataclass(frozen=True)
@@ -79,10 +71,12 @@ def run_cohort(
     adam: str = "",
     progress: Callable[[str], None] = lambda step: None,
 ) -> CohortOutput:
-    """Endpoints of a cohort: summary.json, endpoints.csv, per_patient.csv and the plots, whole or not at all.
+    """Endpoints of a cohort: summary.json, endpoints.csv, per_patient.csv, plots and report, whole or not at all.
 
-    ``adam`` names a format (csv, xpt, dataset-json) in which ADTR, ADRS and ADTTE are written beside them.
+    Without ``plots`` there is no report either. ``adam`` names a format (csv, xpt, dataset-json) in which ADTR, ADRS
+    and ADTTE are written beside them.
     """
+    inputs.report.check()
     progress("reading the tables")
     protocol = load_protocol(inputs.protocol).with_parameters(inputs.changes or {})
     subjects = read_subjects(inputs.subjects)
@@ -97,9 +91,9 @@ def run_cohort(
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
         _write_rows(folder / "endpoints.csv", [asdict(row) for row in rows], [f.name for f in fields(EndpointRow)])
         _write_rows(folder / "per_patient.csv", patient_rows(cohort))
-        for stem, plot in _plots(cohort, rows).items() if plots else ():
-            progress(f"plot {stem}")
-            write_plot(plot, folder, stem)
+        if plots:
+            sources = CohortSources(responses, events, inputs.ledger, summary["provenance"])
+            _write_report(folder, cohort, rows, sources, inputs.report, progress)
         if adam:
             progress("ADaM")
             study = cohort.protocol.name
@@ -107,6 +101,26 @@ def run_cohort(
             created = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
             write_datasets(datasets, folder / "adam", adam, study=study, created=created)
     return CohortOutput(out, cohort, rows, summary)
+
+
+def _write_report(
+    folder: Path,
+    cohort: Cohort,
+    rows: Sequence[EndpointRow],
+    sources: CohortSources,
+    settings: ReportSettings,
+    progress: Callable[[str], None],
+) -> None:
+    """The figures with their numbers, cohort.json (all the page shows) and the page."""
+    page = cohort_page(cohort, rows, sources)
+    figures = plots_of(page, settings.language)
+    for stem, plot in figures.items():
+        progress(f"plot {stem}")
+        write_plot(plot, folder, stem)
+    text = json.dumps(page_document(page), ensure_ascii=False, allow_nan=False)
+    (folder / "cohort.json").write_text(text + "\n", encoding="utf-8")
+    progress("report")
+    write_report(folder / "report.html", cohort_html(page, figures, settings.language), settings, progress=progress)
 
 
 def _protocol_rows(responses: Sequence[ResponseRow], settings: Settings) -> list[ResponseRow]:
@@ -123,7 +137,7 @@ def _adam_rows(cohort: Cohort) -> tuple[list[SubjectResponse], list[SubjectTime]
             "RSP": best.unconfirmed in ("CR", "PR"),
             "CRSP": best.objective_response,
             "CB": best.disease_control,
-            "PD": any(row.category == "PD" for row in _visits(patient, cohort.protocol.settings)),
+            "PD": any(row.category == "PD" for row in visits_of(patient, cohort.protocol.settings)),
         }
         responses += [SubjectResponse(name, "BOR", best.unconfirmed), SubjectResponse(name, "CBOR", best.confirmed)]
         responses += [SubjectResponse(name, code, "Y" if answer else "N") for code, answer in answers.items()]
@@ -170,102 +184,3 @@ def _summary(cohort: Cohort, rows: Sequence[EndpointRow], inputs: CohortInputs) 
             "inputs": {name: {"file": p.name, "sha256": sha256_of(p)} for name, p in tables.items() if p is not None},
         },
     }
-
-
-def _plots(cohort: Cohort, rows: Sequence[EndpointRow]) -> dict[str, Plot]:
-    settings, patients = cohort.protocol.settings, cohort.population
-    plots = {
-        "waterfall": waterfall([bar for p in patients for bar in _bar(p, settings)]),
-        "spider": spider([_thread(p, settings) for p in patients]),
-        "swimmer": swimmer([lane for p in patients for lane in _lane(p, settings)]),
-    }
-    for name, title in _CURVE_TITLES.items():
-        medians = {r.group: r for r in rows if (r.endpoint, r.variant, r.measure) == (name, "primary", "median")}
-        groups = sorted(group for group in medians if group) or [""]
-        steps = [_step(cohort, name, group) for group in groups]
-        texts = [_median_text(medians.get(group)) for group in groups]
-        plots[f"kaplan_meier_{name.lower()}"] = survival_plot([s for s in steps if s is not None], title, texts)
-    return plots
-
-
-def _months(start: date, day: date, settings: Settings) -> float:
-    return (day - start).days / settings.days_per_month
-
-
-def _visits(patient: Patient, settings: Settings) -> list[Any]:
-    """The response assessments up to progression or new therapy."""
-    kept = []
-    found = patient.line.assessments
-    rows = found.get(settings.response_criterion, next(iter(found.values()), ()) if len(found) == 1 else ())
-    for row in rows:
-        if patient.line.new_therapy is not None and row.day > patient.line.new_therapy:
-            break
-        kept.append(row)
-        if row.category == "PD":
-            break
-    return kept
-
-
-def _bar(patient: Patient, settings: Settings) -> list[Bar]:
-    change = patient.best.best_change_percent
-    starred = any(row.by_other for row in _visits(patient, settings))
-    return [] if change is None else [Bar(patient.line.patient, change, patient.best.confirmed, starred)]
-
-
-def _thread(patient: Patient, settings: Settings) -> Thread:
-    start = patient.line.start(settings.pfs_start) or date.min
-    points = [
-        (_months(start, row.day, settings), row.change_percent)
-        for row in _visits(patient, settings)
-        if row.change_percent is not None
-    ]
-    return Thread(
-        patient.line.patient, patient.best.confirmed, tuple(m for m, _ in points), tuple(c for _, c in points)
-    )
-
-
-def _lane(patient: Patient, settings: Settings) -> list[Lane]:
-    outcome, start = patient.outcomes["OS"], patient.line.start(settings.pfs_start)
-    if outcome.end is None or start is None:
-        return []
-    marks: list[tuple[str, float]] = []
-    known: set[str] = set()
-    for row in _visits(patient, settings):
-        if row.category in ("CR", "PR", "PD") and row.category not in known:
-            known.add(row.category)
-            marks.append((row.category, _months(start, row.day, settings)))
-    for kind, day in (("surgery", patient.line.surgery), ("death", patient.line.death)):
-        if day is not None:
-            marks.append((kind, _months(start, day, settings)))
-    length = max(0.0, _months(start, outcome.end, settings))
-    return [Lane(patient.line.patient, patient.best.confirmed, length, not outcome.event, tuple(marks))]
-
-
-def _step(cohort: Cohort, name: str, group: str) -> Step | None:
-    settings = cohort.protocol.settings
-    members = [p for p in cohort.population if not group or p.group == group]
-    curve = curves(members, name, settings)
-    if curve is None:
-        return None
-    low, high = curve.interval(settings.interval_kind, settings.level)
-    months = _round_steps(float(curve.times[-1]))
-    at_risk = [int(curve.at_risk[np.searchsorted(curve.times, m)]) for m in months if m <= curve.times[-1]]
-    censored = np.repeat(curve.times, curve.censored.astype(int))
-    return Step(
-        group, curve.times.tolist(), curve.survival.tolist(), low.tolist(), high.tolist(), censored.tolist(),
-        months[: len(at_risk)], at_risk,
-    )  # fmt: skip
-
-
-def _round_steps(last: float) -> list[float]:
-    """Months at which the numbers at risk are printed: whole steps of 1, 2, 3, 6, 12 ... from 0."""
-    step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if last / s <= _RISK_COLUMNS), 120)
-    return [float(m) for m in range(0, int(last) + 1, step)]
-
-
-def _median_text(row: EndpointRow | None) -> str:
-    if row is None:
-        return ""
-    low, high = ("not reached" if x is None else f"{x:.1f}" for x in (row.low, row.high))
-    median = "not reached" if row.estimate is None else f"{row.estimate:.1f} months"
-    return f"median {median} ({low} to {high}), {row.events} of {row.n} events"

@@ -9,6 +9,7 @@ from typing import Any
 
 from livervol.errors import CriteriaError, ScanError, refusal
 from livervol.io.cohort_tables import CohortEvent, Subject, read_events, read_subjects
+from livervol.report.cohort import cohort_html, page_from, plots_of
 from livervol.report.course import CoursePage, course_html
 from livervol.report.pages import ReportSettings, write_report
 from livervol.report.visit import VisitPage, write_visit_report
@@ -55,6 +56,11 @@ def write_reports(
     if (inputs.folder / "measurements.json").is_file():
         progress("the visit's report")
         return write_visit_report(target, _visit_page(inputs), inputs.settings, overwrite=overwrite)
+    if (inputs.folder / "cohort.json").is_file():
+        progress("the cohort's report")
+        cohort = page_from(read_document(inputs.folder / "cohort.json"))
+        html = cohort_html(cohort, plots_of(cohort, language), language)
+        return write_report(target, html, inputs.settings, overwrite=overwrite, progress=progress)
     raise ScanError(
         refusal(
             "not a result's folder",

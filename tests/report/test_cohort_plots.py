@@ -17,8 +17,8 @@ from livervol.report.cohort_plots import (
     survival_plot,
     swimmer,
     waterfall,
-    write_plot,
 )
+from livervol.report.plots import write_plot
 
 BARS = [Bar("a", -45.0, "PR"), Bar("b", 160.0, "PD", starred=True), Bar("c", 3.0, "SD"), Bar("d", -100.0, "CR")]
 THREADS = [Thread("a", "PR", (2.0, 4.0), (-20.0, -45.0)), Thread("b", "PD", (2.0,), (30.0,)), Thread("e", "NE", (), ())]
