@@ -119,6 +119,20 @@ def viable_parts(diameter_mm: float) -> tuple[Mask, dict[str, Mask]]:
         "thin rim": mask & (depth > 0.92),
         "half of it in clumps": mask & (noise > 0.0),
         "a fifth of it in clumps": mask & (noise > 0.85),
+        "a tenth of it in specks": mask & (np.random.default_rng(4).random(mask.shape) < 0.1),
+    }
+
+
+def ideal_shells(diameter_mm: float) -> tuple[Mask, dict[str, Mask]]:
+    """Balls that are viable in concentric shells alone: near the longest chord lie many that just fail."""
+    shape = [int(np.ceil(diameter_mm / s)) + 4 for s in SPACING_MM]
+    z, y, x = ((np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, SPACING_MM, strict=True))
+    r = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    ball = r <= diameter_mm / 2
+    return ball, {
+        "ideal shell of a quarter radius": ball & (r > 0.75 * diameter_mm / 2),
+        "ideal shell of 6 mm": ball & (r > diameter_mm / 2 - 6.0),
+        "ideal shells of 10 mm": ball & (np.floor(r / 10.0) % 2 == 0),
     }
 
 
@@ -132,9 +146,10 @@ def race_chords(race: Race, diameter_mm: float) -> None:
         {"scipy hull + pdist": lambda: by_hull(mask)[0]},
         equal,
     )
-    for name, viable in parts.items():
+    ball, shells = ideal_shells(diameter_mm)
+    for name, lesion, viable in [(n, mask, v) for n, v in parts.items()] + [(n, ball, v) for n, v in shells.items()]:
 
-        def both(viable: Mask = viable) -> Any:
+        def both(viable: Mask = viable, mask: Mask = lesion) -> Any:
             length, z, (y0, x0, y1, x1) = longest_chord(viable, mask, hy, hx, LIMITS, CORNER)
             direction = np.array([(y1 - y0) * hy, (x1 - x0) * hx])
             direction = direction / np.hypot(*direction)

@@ -1,283 +1,51 @@
 """Longest chord inside a mask: both ends on viable voxels, short gaps allowed, never leaving the lesion.
 
-The path of a pair of voxels is the straight segment between their centres, cut into pieces at the voxel faces it
-crosses (Amanatides and Woo, A fast voxel traversal algorithm for ray tracing, Eurographics 1987), in whole numbers.
-Tie: a segment that crosses exactly at a voxel corner steps diagonally; the two voxels it only touches do not count.
-A gap is a run of consecutive non-viable voxels on the path; its length is the length of the segment inside them.
-A pair is allowed when no gap is longer than ``min(max(floor_mm, fraction * segment), cap_mm)`` and every voxel on
-the path belongs to the lesion.
-
-The search is exact branch and bound over pairs of square tiles, largest possible length first. A pair of tiles is
-dropped when it cannot beat the best chord, or when a box that every segment between them must pass proves a gap or
-an exit (summed-area tables count the voxels in it).
+Which pairs of voxels are allowed is told by ``chord_path.path_allowed``. The search is exact branch and bound over the
+lines of a slice, not over its pairs of voxels. A tube holds the lines that run between rows a0 and a1 in the slice's
+first column and between rows b0 and b1 in its last one. It is dropped when every line in it provably has too long a
+gap, or leaves the lesion, before it could be as long as the best chord: columns in which no viable voxel meets the tube
+are a gap for all its lines. Other tubes are halved; in those one voxel wide all pairs are tried, longest first. Steep
+lines are searched in the same way with rows and columns exchanged.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.diameter import CENTRE, MESH, slice_diameters
+from livervol.kernels.chord_path import chord_length, path_allowed
+from livervol.kernels.chord_tube import NEVER, ROW, columns_of, judged, may_leave, next_rows
+from livervol.kernels.diameter import CENTRE, slice_diameters
 
-__all__ = ["longest_chord", "outer_ends", "path_allowed", "perpendicular_chord"]
+__all__ = ["longest_chord", "perpendicular_chord"]
 
-#: Gaps this much over the limit, in mm, still pass: rounding of equal numbers.
-_SLACK_MM = 1e-9
+#: Tubes looked at in each slice before any slice is searched closely, and how much more each time.
+_FIRST_BUDGET, _MORE = 150, 32
 
-#: Later than any crossing.
-_NEVER = 2**62
-
-#: Pairs of tiles looked at in each slice before any slice is searched to the end.
-_FIRST_BUDGET = 1000
-
-#: Stretches of the way in each of which leaving the lesion is looked for.
-_STATIONS = 16
+#: Tubes this wide, in voxels, are not halved any more.
+_LEAF = 1.0 + 1e-9
 
 
 @njit(cache=True, nogil=True)
-def path_allowed(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, limits):
-    """True when the path between two viable voxels of a slice has no gap over the limit and stays in the lesion."""
-    dy, dx = abs(y1 - y0), abs(x1 - x0)
-    step_y = 1 if y1 >= y0 else -1
-    step_x = 1 if x1 >= x0 else -1
-    length = 2.0 * math.hypot(dy * hy_mm, dx * hx_mm)
-    limit = min(max(limits[0], limits[1] * length), limits[2]) + _SLACK_MM
-    # face k of an axis is crossed at (2 k + 1) / (2 d) of the way; both axes are counted in parts of 2 dy dx
-    unit_y, unit_x = max(dx, 1), max(dy, 1)
-    next_y = unit_y if dy else _NEVER
-    next_x = unit_x if dx else _NEVER
-    longest = limit * (2 * unit_y * unit_x) / length if length > 0.0 else 0.0
-    y, x = y0, x0
-    gap_start = -1
-    left = dy + dx
-    while left > 0:
-        here = min(next_y, next_x)
-        if next_y == here:
-            y += step_y
-            next_y += 2 * unit_y
-            left -= 1
-        if next_x == here:
-            x += step_x
-            next_x += 2 * unit_x
-            left -= 1
-        if viable[y, x]:
-            if gap_start >= 0 and here - gap_start > longest:
-                return False
-            gap_start = -1
-        else:
-            if not lesion[y, x]:
-                return False
-            if gap_start < 0:
-                gap_start = here
-            elif here - gap_start > longest:
-                return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _chord_length(dy, dx, hy_mm, hx_mm, convention):
-    # dy, dx in voxels, not negative; same arithmetic as slice_diameters
-    if convention == CENTRE:
-        a, b = 2 * dy * hy_mm, 2 * dx * hx_mm
-        return math.sqrt(a * a + b * b)
-    if convention == MESH:
-        a, b = (2 * dy + 2) * hy_mm, 2 * dx * hx_mm
-        squared = a * a + b * b
-        a, b = 2 * dy * hy_mm, (2 * dx + 2) * hx_mm
-        squared = max(squared, a * a + b * b)
-        a, b = (2 * dy + 1) * hy_mm, (2 * dx + 1) * hx_mm
-        return math.sqrt(max(squared, a * a + b * b))
-    a, b = (2 * dy + 2) * hy_mm, (2 * dx + 2) * hx_mm
-    return math.sqrt(a * a + b * b)
-
-
-@njit(cache=True, nogil=True)
-def outer_ends(dy, dx, hy_mm, hx_mm, convention):
-    """How far, in voxels, a convention moves the ends of a chord outward: (start, end) along y and along x.
-
-    Subtract the first of each from the start voxel, add the second to the end voxel; (dy, dx) is end minus start.
-    """
-    sign_y = 0.5 if dy >= 0 else -0.5
-    sign_x = 0.5 if dx >= 0 else -0.5
-    if convention == CENTRE:
-        return (0.0, 0.0), (0.0, 0.0)
-    if convention == MESH:
-        dy, dx = abs(dy), abs(dx)
-        along_y = ((2 * dy + 2) * hy_mm) ** 2 + (2 * dx * hx_mm) ** 2
-        along_x = (2 * dy * hy_mm) ** 2 + ((2 * dx + 2) * hx_mm) ** 2
-        mixed = ((2 * dy + 1) * hy_mm) ** 2 + ((2 * dx + 1) * hx_mm) ** 2
-        if along_y >= along_x and along_y >= mixed:
-            return (sign_y, sign_y), (0.0, 0.0)
-        if along_x >= mixed:
-            return (0.0, 0.0), (sign_x, sign_x)
-        return (sign_y, 0.0), (0.0, sign_x)
-    return (sign_y, sign_y), (sign_x, sign_x)
-
-
-@njit(cache=True, nogil=True)
-def _summed(mask):
-    ny, nx = mask.shape
-    table = np.zeros((ny + 1, nx + 1), np.int32)
-    for y in range(ny):
-        run = 0
-        for x in range(nx):
-            run += mask[y, x]
-            table[y + 1, x + 1] = table[y, x + 1] + run
-    return table
-
-
-@njit(cache=True, nogil=True)
-def _tiles(mask):
-    """Tight boxes (y0, y1, x0, x1) of the tiles of side 1, 2, 4, ... and where each level starts; empty: y0 > y1."""
-    ny, nx = mask.shape
-    starts = np.zeros(40, np.int64)
-    widths = np.zeros(40, np.int64)
-    levels, total, h, w = 0, 0, ny, nx
-    while True:
-        starts[levels] = total
-        widths[levels] = w
-        total += h * w
-        levels += 1
-        if h == 1 and w == 1:
-            break
-        h, w = (h + 1) // 2, (w + 1) // 2
-    boxes = np.empty((total, 4), np.int32)
-    for y in range(ny):
-        for x in range(nx):
-            row = boxes[y * nx + x]
-            if mask[y, x]:
-                row[0], row[1], row[2], row[3] = y, y, x, x
-            else:
-                row[0], row[1], row[2], row[3] = 2**30, -1, 2**30, -1
-    h, w = ny, nx
-    for level in range(1, levels):
-        below, here = starts[level - 1], starts[level]
-        up_h, up_w = (h + 1) // 2, (w + 1) // 2
-        for y in range(up_h):
-            for x in range(up_w):
-                row = boxes[here + y * up_w + x]
-                row[0], row[1], row[2], row[3] = 2**30, -1, 2**30, -1
-                for cy in range(2 * y, min(2 * y + 2, h)):
-                    for cx in range(2 * x, min(2 * x + 2, w)):
-                        child = boxes[below + cy * w + cx]
-                        row[0] = min(row[0], child[0])
-                        row[1] = max(row[1], child[1])
-                        row[2] = min(row[2], child[2])
-                        row[3] = max(row[3], child[3])
-        h, w = up_h, up_w
-    return boxes, starts, widths, levels
-
-
-@njit(cache=True, nogil=True)
-def _side(start, end, step, upper):
-    """One side of the box round stretch k, as ``base + k * slope``; the whole part is the voxel, plus one if upper.
-
-    The side runs from ``start`` to ``end`` in steps of the way; stretch k needs its extreme. Widened by 1e-9 so that
-    a path along a face or through a corner counts as meeting the voxels on both sides.
-    """
-    slope = (end - start) * step
-    if upper:
-        return start + max(slope, 0.0) + 1.5 + 1e-9, slope
-    return start + min(slope, 0.0) + 0.5 - 1e-9, slope
-
-
-@njit(cache=True, nogil=True)
-def _stretch_empty(table, sides, k):
-    # no voxel of the mask meets stretch k of any segment between the two boxes
-    y0 = int(sides[0][0] + k * sides[0][1])
-    y1 = int(sides[1][0] + k * sides[1][1])
-    x0 = int(sides[2][0] + k * sides[2][1])
-    x1 = int(sides[3][0] + k * sides[3][1])
-    return table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0] == 0
-
-
-@njit(cache=True, nogil=True)
-def _stretches(a, b, step):
-    return (
-        _side(a[0], b[0], step, False),
-        _side(a[1], b[1], step, True),
-        _side(a[2], b[2], step, False),
-        _side(a[3], b[3], step, True),
-    )
-
-
-@njit(cache=True, nogil=True)
-def _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
-    """True when every segment between boxes ``a`` and ``b`` provably has too long a gap or leaves the lesion.
-
-    The way is cut into stretches; ``in_row`` empty ones after each other are longer than any gap allowed here.
-    """
-    if may_leave:
-        sides = _stretches(a, b, 1.0 / _STATIONS)
-        for k in range(_STATIONS):
-            if _stretch_empty(lesion_sums, sides, k):
-                return True
-    near_y = max(0, max(a[0] - b[1], b[0] - a[1]))
-    near_x = max(0, max(a[2] - b[3], b[2] - a[3]))
-    shortest = 2.0 * math.hypot(near_y * hy_mm, near_x * hx_mm)
-    far_y = max(a[1] - b[0], b[1] - a[0])
-    far_x = max(a[3] - b[2], b[3] - a[2])
-    longest = 2.0 * math.hypot(far_y * hy_mm, far_x * hx_mm)
-    # a voxel is the least that is looked for: stretches must not become ever smaller with the limit
-    limit = max(min(max(limits[0], limits[1] * longest), limits[2]) + 1e-6, 2.0 * min(hy_mm, hx_mm))
-    if shortest <= limit:
-        return False
-    tile_mm = 2.0 * max(max(a[1] - a[0], b[1] - b[0]) * hy_mm, max(a[3] - a[2], b[3] - b[2]) * hx_mm)
-    in_row = min(4, 1 + int(limit / (tile_mm + 2.0 * min(hy_mm, hx_mm))))
-    step = limit / (shortest * in_row)
-    count = int(1.0 / step)
-    sides = _stretches(a, b, step)
-    seen = -1
-    i = in_row - 1
-    # as in string search: look at the last stretch of a window first, step a whole window when it is not empty
-    while i < count:
-        j = i
-        while j > seen and _stretch_empty(viable_sums, sides, j):
-            j -= 1
-        if j <= seen:
-            return True
-        # stretches after j up to i are known to be empty, j is not
-        seen = i if j < i else -1
-        i = j + in_row
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _bound(a, b, hy_mm, hx_mm, convention, uy, ux):
-    """Largest length between boxes ``a`` and ``b``; with a direction, largest offset across it, -1 if not opposite."""
-    if uy == 0.0 and ux == 0.0:
-        far_y = max(a[1] - b[0], b[1] - a[0])
-        far_x = max(a[3] - b[2], b[3] - a[2])
-        return _chord_length(far_y, far_x, hy_mm, hx_mm, convention)
-    sy, sx = 2.0 * hy_mm, 2.0 * hx_mm
-    mid_y, mid_x = 0.5 * sy * (b[0] + b[1] - a[0] - a[1]), 0.5 * sx * (b[2] + b[3] - a[2] - a[3])
-    half_y, half_x = 0.5 * sy * (a[1] - a[0] + b[1] - b[0]), 0.5 * sx * (a[3] - a[2] + b[3] - b[2])
-    along = abs(uy * mid_y + ux * mid_x) - (abs(uy) * half_y + abs(ux) * half_x)
-    if along > (hy_mm * abs(uy) + hx_mm * abs(ux)) * (1.0 + 1e-6) + 1e-9:
-        return -1.0
-    # a bound must not fall under the exact number by rounding
-    return (abs(ux * mid_y - uy * mid_x) + abs(ux) * half_y + abs(uy) * half_x) * (1.0 + 1e-12) + 1e-12
-
-
-@njit(cache=True, nogil=True)
-def _try_pair(y0, x0, y1, x1, viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends):
-    """The best value after looking at one pair of voxels; ``ends`` is updated in place."""
+def _try_pair(pair, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends):
+    """The best value after looking at one pair of voxels (y0, x0, y1, x1); ``ends`` is updated in place."""
+    y0, x0, y1, x1 = pair
     if (y1, x1) < (y0, x0):
         y0, x0, y1, x1 = y1, x1, y0, x0
+    uy, ux = across
     dy, dx = y1 - y0, x1 - x0
     if uy == 0.0 and ux == 0.0:
-        value = _chord_length(abs(dy), abs(dx), hy_mm, hx_mm, convention)
+        value = chord_length(abs(dy), abs(dx), hy_mm, hx_mm, convention)
     else:
         sy, sx = 2.0 * hy_mm * dy, 2.0 * hx_mm * dx
         if abs(uy * sy + ux * sx) > (hy_mm * abs(uy) + hx_mm * abs(ux)) * (1.0 + 1e-9):
             return best
         value = abs(ux * sy - uy * sx)
-    if value < best:
-        return best
-    if value == best and (y0, x0, y1, x1) >= (ends[0], ends[1], ends[2], ends[3]):
+    if value < best or (value == best and (y0, x0, y1, x1) >= (ends[0], ends[1], ends[2], ends[3])):
         return best
     if not path_allowed(viable, lesion, y0, x0, y1, x1, hy_mm, hx_mm, limits):
         return best
@@ -286,104 +54,111 @@ def _try_pair(y0, x0, y1, x1, viable, lesion, hy_mm, hx_mm, limits, convention, 
 
 
 @njit(cache=True, nogil=True)
-def _rows_and_columns_whole(mask):
-    # no row or column has a hole in it: a path then rarely leaves the mask
-    for flip in range(2):
-        turned = mask.T if flip else mask
-        for i in range(turned.shape[0]):
-            runs = 0
-            before = False
-            for j in range(turned.shape[1]):
-                if turned[i, j] and not before:
-                    runs += 1
-                before = turned[i, j]
-            if runs > 1:
-                return False
-    return True
+def _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends):
+    """The best value after all pairs of a narrow tube that run ``runs`` (most, least) columns, longest first."""
+    next_viable, _, turned, corner = tables
+    columns, rows = next_viable.shape
+    span = max(columns - 1, 1)
+    low_slope, high_slope = (tube[2] - tube[0]) / span, (tube[3] - tube[1]) / span
+    first, last = columns_of(tube, columns, rows)
+    for run in range(runs[0], runs[1] - 1, -1):
+        # no line of a search is steeper than 45 degrees in voxels
+        if across[0] == 0.0 and across[1] == 0.0 and chord_length(run, run, hy_mm, hx_mm, convention) < best:
+            break
+        for x in range(first, last - run + 1):
+            lo = max(math.ceil(tube[0] + low_slope * x - ROW), 0)
+            hi = min(math.floor(tube[1] + high_slope * x + ROW), rows - 1)
+            far_lo = max(math.ceil(tube[0] + low_slope * (x + run) - ROW), 0)
+            far_hi = min(math.floor(tube[1] + high_slope * (x + run) + ROW), rows - 1)
+            for p in range(lo, hi + 1):
+                if next_viable[x, p] != p:
+                    continue
+                for q in range(far_lo, far_hi + 1):
+                    if next_viable[x + run, q] != q:
+                        continue
+                    if turned:
+                        pair = (x + corner[0], p + corner[1], x + run + corner[0], q + corner[1])
+                    else:
+                        pair = (p + corner[0], x + corner[1], q + corner[0], x + run + corner[1])
+                    best = _try_pair(pair, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends)
+    return best
 
 
 @njit(cache=True, nogil=True)
-def _search_slice(viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends, budget):
-    """Branch and bound in one slice from ``best`` up; ``ends`` (y0, x0, y1, x1) is updated.
+def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends, budget):
+    """Branch and bound over one way of a slice from ``best`` up; ``ends`` (y0, x0, y1, x1) is updated.
 
-    Returns the new best and whether the slice was searched to the end within ``budget`` pairs of tiles.
+    Returns the new best and whether the search came to its end within ``budget`` tubes.
     """
-    boxes, starts, widths, levels = _tiles(viable)
-    if boxes[-1, 0] > boxes[-1, 1]:
-        return best, True
-    viable_sums, lesion_sums = _summed(viable), _summed(lesion)
-    may_leave = not _rows_and_columns_whole(lesion)
-    heights = np.empty(levels, np.int64)
-    for level in range(levels):
-        stop = starts[level + 1] if level + 1 < levels else len(boxes)
-        heights[level] = (stop - starts[level]) // widths[level]
-    stack = np.empty((4096, 4), np.int64)
-    bounds = np.empty(4096)
-    children = np.empty((2, 4), np.int64)
-    top = levels - 1
-    stack[0] = (top, starts[top], top, starts[top])
-    bounds[0] = _bound(boxes[starts[top]], boxes[starts[top]], hy_mm, hx_mm, convention, uy, ux)
-    depth = 1
+    next_viable, next_lesion, turned, _ = tables
+    columns, rows = next_viable.shape
+    hr, hc = (hx_mm, hy_mm) if turned else (hy_mm, hx_mm)
+    own = (across[1], across[0]) if turned else across
+    stride = 1 if may_leave(next_lesion) else NEVER
+    wide = float(columns - 1)
+    stack = np.empty((256, 7))
+    depth = 0
+    tube = (-wide, rows - 1 + wide, -wide, rows - 1 + wide)
+    found = judged(next_viable, next_lesion, tube, hr, hc, limits, convention, own, best, stride)
+    if found[0] >= 0.0:
+        stack[0] = np.array([tube[0], tube[1], tube[2], tube[3], found[0], found[1], found[2]])
+        depth = 1
     while depth:
         depth -= 1
-        bound = bounds[depth]
-        if bound < best:
+        if stack[depth, 4] < best:
             continue
         budget -= 1
         if budget < 0:
             return best, False
-        la, ia, lb, ib = stack[depth]
-        a, b = boxes[ia], boxes[ib]
-        if _blocked(a, b, viable_sums, lesion_sums, may_leave, hy_mm, hx_mm, limits):
+        a0, a1, b0, b1 = stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3]
+        if max(a1 - a0, b1 - b0) <= _LEAF:
+            runs = (int(stack[depth, 5]), int(stack[depth, 6]))
+            tube = (a0, a1, b0, b1)
+            best = _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends)
             continue
-        if a[0] == a[1] and a[2] == a[3] and b[0] == b[1] and b[2] == b[3]:
-            best = _try_pair(
-                a[0], a[2], b[0], b[2], viable, lesion, hy_mm, hx_mm, limits, convention, uy, ux, best, ends
-            )
-            continue
-        same = la == lb and ia == ib
-        single = a[0] == a[1] and a[2] == a[3]
-        if lb > la or single:
-            la, ia, lb, ib = lb, ib, la, ia
-        counts = (0, 0)
-        # split the larger tile, both when it is paired with itself
-        for side in range(2 if same else 1):
-            n = 0
-            y, x = (ia - starts[la]) // widths[la], (ia - starts[la]) % widths[la]
-            for cy in range(2 * y, min(2 * y + 2, heights[la - 1])):
-                for cx in range(2 * x, min(2 * x + 2, widths[la - 1])):
-                    child = starts[la - 1] + cy * widths[la - 1] + cx
-                    if boxes[child, 0] <= boxes[child, 1]:
-                        children[side, n] = child
-                        n += 1
-            counts = (n, n) if side == 0 else (counts[0], n)
-        if depth + 16 > len(stack):
-            more = np.empty((2 * len(stack), 4), np.int64)
+        if a1 - a0 >= b1 - b0:
+            middle = 0.5 * (a0 + a1)
+            one, two = (a0, middle, b0, b1), (middle, a1, b0, b1)
+        else:
+            middle = 0.5 * (b0 + b1)
+            one, two = (a0, a1, b0, middle), (a0, a1, middle, b1)
+        of_one = judged(next_viable, next_lesion, one, hr, hc, limits, convention, own, best, stride)
+        of_two = judged(next_viable, next_lesion, two, hr, hc, limits, convention, own, best, stride)
+        if of_one[0] > of_two[0]:
+            one, two, of_one, of_two = two, one, of_two, of_one
+        if depth + 2 > len(stack):
+            more = np.empty((2 * len(stack), 7))
             more[:depth] = stack[:depth]
             stack = more
-            wider = np.empty(2 * len(bounds))
-            wider[:depth] = bounds[:depth]
-            bounds = wider
-        first = depth
-        for i in range(counts[0]):
-            for j in range(i if same else 0, counts[1] if same else 1):
-                if same:
-                    pair = (la - 1, children[0, i], la - 1, children[1, j])
-                else:
-                    pair = (la - 1, children[0, i], lb, ib)
-                value = _bound(boxes[pair[1]], boxes[pair[3]], hy_mm, hx_mm, convention, uy, ux)
-                if value < best or value < 0.0:
-                    continue
-                # insertion keeps the most promising pair on top
-                k = depth
-                while k > first and bounds[k - 1] > value:
-                    bounds[k] = bounds[k - 1]
-                    stack[k] = stack[k - 1]
-                    k -= 1
-                bounds[k] = value
-                stack[k] = pair
+        # the most promising on top
+        for k in range(2):
+            part, of = (one, of_one) if k == 0 else (two, of_two)
+            if of[0] >= 0.0:
+                row = stack[depth]
+                row[0], row[1], row[2], row[3] = part
+                row[4], row[5], row[6] = of[0], of[1], of[2]
                 depth += 1
     return best, True
+
+
+@njit(cache=True, nogil=True)
+def _box(mask):
+    ny, nx = mask.shape
+    y0, y1, x0, x1 = ny, -1, nx, -1
+    for y in range(ny):
+        for x in range(nx):
+            if mask[y, x]:
+                y0, y1, x0, x1 = min(y0, y), max(y1, y), min(x0, x), max(x1, x)
+    return y0, y1 + 1, x0, x1 + 1
+
+
+def _ways(viable: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> tuple[Any, Any]:
+    """A slice's two ways to be searched, lines along rows and lines along columns: tables, turned, the box's corner."""
+    y0, y1, x0, x1 = _box(viable)
+    living, allowed = viable[y0:y1, x0:x1], lesion[y0:y1, x0:x1]
+    along = (next_rows(np.ascontiguousarray(living)), next_rows(np.ascontiguousarray(allowed)), False, (y0, x0))
+    turned = (next_rows(np.ascontiguousarray(living.T)), next_rows(np.ascontiguousarray(allowed.T)), True, (y0, x0))
+    return along, turned
 
 
 def longest_chord(
@@ -405,22 +180,28 @@ def longest_chord(
     best_ends = np.zeros(4, np.int64)
     # a long chord in one slice saves most of the search in the others: look everywhere a little before looking closely
     budget = _FIRST_BUDGET
+    ways: dict[int, tuple[Any, Any]] = {}
     while slices:
         unfinished = []
         for z in slices:
             if bounds[z] < best or (bounds[z] == best and z > best_slice):
                 continue
             # an equal chord wins in a lower slice and loses in a higher one; in the same slice its ends decide
-            before = best_ends if z == best_slice else np.full(4, _NEVER if z < best_slice else -1)
+            before = best_ends if z == best_slice else np.full(4, NEVER if z < best_slice else -1, np.int64)
             ends = before.copy()
-            arguments = (viable[z], lesion[z], hy_mm, hx_mm, limits, convention, 0.0, 0.0, best, ends, budget)
-            best, finished = _search_slice(*arguments)
+            done = True
+            if z not in ways:
+                ways[z] = _ways(viable[z], lesion[z])
+            for way in ways[z]:
+                arguments = (way, viable[z], lesion[z], hy_mm, hx_mm, limits, convention, (0.0, 0.0), best, ends)
+                best, finished = _search(*arguments, budget)
+                done = done and finished
             if (ends != before).any():
                 best_slice, best_ends = z, ends
-            if not finished:
+            if not done:
                 unfinished.append(z)
         slices = unfinished
-        budget *= 8
+        budget *= _MORE
     return best, best_slice, best_ends
 
 
@@ -438,5 +219,12 @@ def perpendicular_chord(
     Opposite voxels and the offset across are those of ``perpendicular_width``; the path must be allowed as well.
     """
     ends = np.zeros(4, np.int64)
-    best, _ = _search_slice(viable, lesion, hy_mm, hx_mm, limits, CENTRE, uy, ux, -1.0, ends, _NEVER)
+    best = -1.0
+    if not viable.any():
+        return best, ends
+    along, turned = _ways(viable, lesion)
+    # the way that runs across the direction first
+    for way in (along, turned) if abs(ux) < abs(uy) else (turned, along):
+        arguments = (way, viable, lesion, hy_mm, hx_mm, limits, CENTRE, (float(uy), float(ux)), best, ends)
+        best, _ = _search(*arguments, NEVER)
     return best, ends

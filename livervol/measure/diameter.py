@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import CriteriaError, refusal
 from livervol.grid import Grid
-from livervol.kernels import chord, diameter
+from livervol.kernels import chord, chord_path, diameter
 from livervol.kernels.components import label_components
 from livervol.records import Line, Measurement
 from livervol.scan import Segmentation
@@ -191,7 +191,7 @@ def _chord(viable: Body, lesion: Body, rules: Rules, method: str) -> tuple[Measu
     across_method = f"across viable_longest_mm, {method}"
     if length < 0:
         return _nothing("viable_longest_mm", method), _nothing("viable_perpendicular_mm", across_method)
-    out_y, out_x = chord.outer_ends(y1 - y0, x1 - x0, hy, hx, rules.code)
+    out_y, out_x = chord_path.outer_ends(y1 - y0, x1 - x0, hy, hx, rules.code)
     start = np.array([y0 - out_y[0], x0 - out_x[0]])
     end = np.array([y1 + out_y[1], x1 + out_x[1]])
     longest = Measurement("viable_longest_mm", float(length), "mm", method, line=viable.line(z, start, end))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livervol.kernels.chord import longest_chord, outer_ends, path_allowed, perpendicular_chord
+from livervol.kernels.chord import longest_chord, perpendicular_chord
+from livervol.kernels.chord_path import outer_ends, path_allowed
 from livervol.kernels.diameter import CENTRE, CORNER, MESH, slice_diameters
 
 CONVENTIONS = (CENTRE, MESH, CORNER)
