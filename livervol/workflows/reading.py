@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -45,14 +45,12 @@ from livervol.workflows.reading_folder import (
     visit_files,
 )
 from livervol.workflows.reading_intervals import KnownIntervals
+from livervol.workflows.reading_now import CRITERIA, Measured, Whose, canvas_of, is_evaluable, numbers_of
 from livervol.workflows.reading_numbers import LiveMeasurements
 from livervol.workflows.reading_start import ReadingSettings, beginning, earlier_visit
-from livervol.workflows.reading_table import Numbers, assessed, decided_lesion, lesion_rows
+from livervol.workflows.reading_table import Numbers
 
 __all__ = ["CRITERIA", "Reading", "ReadingSettings"]
-
-#: Responses shown while reading.
-CRITERIA = ("mrecist", "recist11")
 
 
 class Reading:
@@ -209,21 +207,8 @@ class Reading:
         Viable and uncertain tissue can only be drawn inside the lesion of that ``number``; segments and vessels may be
         drawn over each other, lesions never over another lesion. A mask that is not there yet starts empty.
         """
-        if mask not in MASKS:
-            raise LivervolError(refusal("mask is not known", expected=", ".join(MASKS), got=repr(mask)))
-        labels = self.state.masks.get(mask)
-        if labels is None:
-            labels = np.zeros(self.grid.shape_zyx, np.uint16)
-        within: NDArray[Any] | None = None
-        over: tuple[int, ...] | None = None
-        if mask in ("viable", "uncertain"):
-            lesions = self.state.masks["lesions"]
-            within = lesions if number is None else lesions == number
-        elif mask in ("segments", "vessels"):
-            over = tuple(range(1, 43))
-            within = self.state.masks["liver"] if mask == "segments" else None
         voxels = self.scan(phase).voxels if phase else None
-        return Canvas(mask, labels, self.grid.spacing_mm, voxels, within, over)
+        return canvas_of(self.state.masks, self.grid.spacing_mm, mask, voxels, number)
 
     # -- edits --------------------------------------------------------------------------------------------------
 
@@ -331,41 +316,19 @@ class Reading:
         """Measure what the last edits touched and put all numbers together; for a worker thread."""
         started = time.perf_counter()
         with self.still:
-            version, settings = self.version, dict(self.state.settings)
-            resections = tuple(settings.get("resections", ()))
-            measured, problems = self._live.measured(resections)
-            boxes = {n: self._live.box_of(n) for n in self._live.numbers}
-        decided = tuple(decided_lesion(lesion, settings) for lesion in measured.lesions)
-        evaluable = self.evaluable
-        attributes = {
-            "slice_thickness_mm": f"{self.grid.spacing_mm[0]:.2f}",
-            "mrecist_evaluable": "yes" if evaluable else "no",
-        }
-        number = len(self.earlier) + 1
-        current = Visit(number, self.files.date, self.reader, number == 1, decided, measured.measurements, attributes)
-        responses, roles, open_questions = assessed(self.earlier, current, CRITERIA)
-        centres = {n: _middle(box) for n, box in boxes.items() if box is not None}
-        rows = lesion_rows(measured.lesions, decided, settings, roles, (centres, self.grid))
-        resection = resections[0] if resections else ""
-        found = Numbers(
-            version, measured, decided, rows, resection, MappingProxyType(responses),
-            (*problems, *_unjudged(boxes, settings), *open_questions), time.perf_counter() - started,
-            MappingProxyType(self._known.still_true(measured)),
-        )  # fmt: skip
-        self._numbers = found
-        return found
+            settings = dict(self.state.settings)
+            measured, problems = self._live.measured(tuple(settings.get("resections", ())))
+            boxes = {n: box for n in self._live.numbers if (box := self._live.box_of(n)) is not None}
+            taken = Measured(self.version, settings, measured, problems, boxes, self.evaluable)
+        whose = Whose(self.reader, self.files.date, self.earlier, self.grid)
+        found = numbers_of(taken, whose, self._known.still_true(measured))
+        self._numbers = replace(found, seconds=time.perf_counter() - started)
+        return self._numbers
 
     @property
     def evaluable(self) -> bool:
         """Whether viable diameters can be judged: as the machine found, or because the reader drew viable tissue."""
-        settings = self.state.settings
-        if bool(self.files.document.get("mrecist_evaluable", "viable" in self.state.masks)):
-            return True
-        computed = settings.get("viability")
-        if computed is None:
-            return "mask.viable" in settings
-        by_hand = any(k.endswith(".viability") and v == "corrected" for k, v in settings.items())
-        return bool(computed["evaluable"]) or by_hand
+        return is_evaluable(self.files.document, "viable" in self.state.masks, self.state.settings)
 
     # -- history ------------------------------------------------------------------------------------------------
 
@@ -394,13 +357,3 @@ class Reading:
 def _outside(settings: Mapping[str, Any]) -> frozenset[int]:
     sites = {k: v for k, v in settings.items() if k.startswith("lesion.") and k.endswith(".site")}
     return frozenset(int(k.split(".")[1]) for k, v in sites.items() if v != "liver")
-
-
-def _unjudged(numbers: Iterable[int], settings: Mapping[str, Any]) -> tuple[str, ...]:
-    waiting = [n for n in numbers if settings.get(f"lesion.{n}.viability") == "waiting"]
-    return tuple(f"lesion {n}: its viability has not been judged" for n in waiting)
-
-
-def _middle(box: Box) -> tuple[float, float, float]:
-    z, y, x = ((s.start + s.stop - 1) / 2 for s in box)
-    return (z, y, x)

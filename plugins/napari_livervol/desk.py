@@ -31,8 +31,8 @@ __all__ = ["EDITABLE", "TOOLS", "Desk", "ToolBox"]
 EDITABLE = ("liver", "segments", "vessels", "lesions", "viable")
 TOOLS = ("move", "brush", "eraser", "smart", "contour", "click", "measure", "landmark", "plane", "surface")
 
-#: Outline width of a mask in screen pixels.
-_OUTLINE = 2
+#: Outline width of a mask in voxels: the tissue at the edge must be seen.
+_OUTLINE = 1
 
 
 @dataclass

@@ -137,7 +137,7 @@ class Views:
             data, options, _ = labels_layer(mask, name)
             options["colormap"] = one_color(name)
             layer = Labels(data, **{**options, "opacity": 0.9})
-            layer.contour = 2
+            layer.contour = 1
             layers.append(layer)
         self._show([(Pane(title, layers), there, back)])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,8 @@ class ReadingWindow:
                 self.guide, area="right", name="livervol", add_vertical_stretch=False
             )
         self.main = self.dock.window()
+        # napari's layers need it; imported while the reader chooses a visit, not when it is shown
+        threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
         # beside the main canvas, each half of the middle
         middle = self.main.centralWidget().layout()
         middle.addWidget(self.row, 1)

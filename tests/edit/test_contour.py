@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livervol.edit.brush import Canvas
-from livervol.edit.contour import Contours, Curve, contour_change, contours_of
+from livervol.edit.contour import Contours, contour_change, contours_of
+from livervol.edit.curve import Curve
 from livervol.errors import LivervolError
 from livervol.kernels.polygon import polygon_parity
 

@@ -175,14 +175,22 @@ class Hand:
         from qtpy.QtWidgets import QScrollArea
 
         widget = self.widget(name)
-        parent = widget.parent()
-        while parent is not None:
-            if isinstance(parent, QScrollArea):
-                parent.ensureWidgetVisible(widget)
-            parent = parent.parent()
-        self.spin(0.1)
-        self.until(widget.isVisible, 30)
-        at = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2))
+        for _ in range(100):
+            parent = widget.parent()
+            while parent is not None:
+                if isinstance(parent, QScrollArea):
+                    parent.ensureWidgetVisible(widget)
+                parent = parent.parent()
+            self.spin(0.1)
+            at = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2))
+            self.move((at.x(), at.y()))
+            under = self.app.widgetAt(at)
+            # a form that is still being laid out moves away from under the pointer
+            still = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2)) == at
+            if widget.isVisible() and still and under is not None and (under is widget or widget.isAncestorOf(under)):
+                break
+        else:
+            pytest.fail(f"{name} cannot be pressed")
         self.click((at.x(), at.y()))
 
     def choose(self, name: str, text: str) -> None:
