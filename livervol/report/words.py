@@ -26,8 +26,10 @@ _MINUS = "−"
 _DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?\Z")
 _HOLE = re.compile(r"\{(\w+)\}")
 _SENTENCES = "sentences."
-#: Placeholders of sentences whose content is a word of the catalogue.
-_TERMS = {"phase": "phase", "site": "site", "category": "category", "new": "new_lesion"}
+#: Placeholders of sentences whose content is a word of the catalogue; digits may follow the name.
+_TERMS = {"phase": "phase", "vein": "word", "state": "word", "category": "category", "new": "new_lesion",
+          "criterion": "criterion"}  # fmt: skip
+_COUNTED = re.compile(r"(.*\S) ([\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,14 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     for key, text in catalogue("en").items():
         if key.startswith(_SENTENCES):
             parts = _HOLE.split(text)
-            pattern = "".join(re.escape(p) if n % 2 == 0 else f"(?P<{p}>.+?)" for n, p in enumerate(parts))
+            pattern = "".join(re.escape(p) if n % 2 == 0 else _hole(p) for n, p in enumerate(parts))
             found.append((key, re.compile(pattern, re.DOTALL)))
     return tuple(found)
+
+
+def _hole(name: str) -> str:
+    """A placeholder's pattern: a single letter is a number, anything else any text."""
+    return f"(?P<{name}>{r'[-+]?[0-9][0-9.,]*' if len(name) == 1 else '.+?'})"
 
 
 def words_of(language: str) -> Words:
@@ -152,13 +159,39 @@ class Words:
             if match is None:
                 continue
             values = {name: self._part(name, part) for name, part in match.groupdict().items()}
-            return self._filled(catalogue(self.language)[key], values)
+            if None not in values.values():
+                return self._filled(catalogue(self.language)[key], values)
         return None
 
-    def _part(self, name: str, part: str) -> str:
-        if name.startswith("sentence"):
-            return self._translated(part) or part
-        if name.startswith("list"):
-            return self("list_separator").join(self.term("word", one) for one in part.split(", "))
-        group = _TERMS.get(name)
-        return self.term(group, part) if group else part
+    def _part(self, name: str, part: str) -> str | None:
+        """What fills a placeholder; None where it is a sentence or word the catalogue does not know."""
+        stem = name.rstrip("0123456789")
+        if stem == "sentence":
+            return self._translated(part)
+        if stem == "facts":
+            return self._facts(part)
+        if stem == "list":
+            words = [self._listed(one) for one in part.split(", ")]
+            return None if None in words else self("list_separator").join(word for word in words if word is not None)
+        group = _TERMS.get(stem)
+        return (
+            catalogue(self.language).get(f"{group}.{part.replace(' ', '_') if group == 'phase' else part}")
+            if group
+            else part
+        )
+
+    def _facts(self, text: str) -> str:
+        """The numbers a rule was met by, their names in this language."""
+        names = {
+            key.removeprefix("fact."): word for key, word in catalogue(self.language).items() if key[:5] == "fact."
+        }
+        known = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+        return re.sub(rf"\b(?:{known})\b", lambda found: names[found[0]], text)
+
+    def _listed(self, text: str) -> str | None:
+        """A word of a list, with the number that may follow it."""
+        known = catalogue(self.language)
+        counted = _COUNTED.fullmatch(text)
+        if counted is not None and f"word.{counted[1]}" in known:
+            return f"{known[f'word.{counted[1]}']} {counted[2]}"
+        return known.get(f"word.{text}")
