@@ -2,7 +2,7 @@
 
     python benchmarks/lesion_recall.py [--folds WORK] [--livers FOLDER] [--only NAME ...]
 
-Scans: train_ct/lits_000 to lits_010 of LIVERVOL_SHARED. With ``--folds`` (fold_K.onnx and prior_K.npz, as models/liver_v1
+Scans: train_ct/lits_000 to lits_010 of LIVERVOL_SHARED. With ``--folds`` (fold_K.onnx and prior_K.npz, as liver_v1
 makes them) each liver is outlined by the network and atlas that never saw the patient; else by the released ones. The
 detector learns nothing from labels. 006 to 010 are near-copies of one patient: they are counted apart and together as
 one patient. 000 and 001 are at full resolution. ``--livers`` keeps the outlines as NAME.npz.
@@ -80,11 +80,11 @@ def main() -> None:
         score = Score(name)
         result = segment_lesions({phase: told}, liver)
         match(score, truth, result.segmentation)
-        for group, mask in truth:
-            one_click(score, group, scan.voxels, liver.labels, mask, scan.grid, rng)
+        for lesion in truth:
+            one_click(score, lesion, scan, liver.labels, rng)
         scores.append(score)
-        print(f"{name} {phase.value}: {[(round(mm), round(d, 2)) for _, mm, d, _ in score.lesions]}, "
-              f"false {[round(mm) for mm in score.false_mm]}, clicks {[round(r[2], 2) for r in score.clicks]}; "
+        print(f"{name} {phase.value}: {[(round(mm), round(float(d), 2)) for _, mm, d, _ in score.lesions]}, "
+              f"false {[round(mm) for mm in score.false_mm]}, clicks {[round(float(r[2]), 2) for r in score.clicks]}; "
               f"{'; '.join(result.warnings)}", flush=True)  # fmt: skip
     report("all scans", scores)
     report("at full resolution", [s for s in scores if s.name in ("lits_000", "lits_001")])

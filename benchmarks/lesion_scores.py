@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from livervol.edit.click import Gesture, outline_lesion
 from livervol.grid import Grid
 from livervol.measure.diameter import Body, in_slice_diameters
-from livervol.scan import Segmentation
+from livervol.scan import Scan, Segmentation
 from livervol.segment.lesion_regions import equivalent_diameter_mm
 
 __all__ = ["LEAST_MM", "Score", "box_of", "longest_mm", "match", "one_click", "report"]
@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 #: Lesions and detections below this equivalent diameter do not count either way.
 LEAST_MM = 10.0
-#: A lesion is found when one detection reaches this Dice with it; a detection is false when none of its share is lesion.
+#: A lesion is found when a detection reaches this Dice with it; one with less lesion than this share is false.
 FOUND_DICE, FALSE_SHARE = 0.2, 0.1
 
 
@@ -84,15 +84,14 @@ def match(score: Score, truth: Sequence[tuple[str, Mask]], found: Segmentation, 
         score.false_mm.append(size_mm(detection, grid))
 
 
-def one_click(
-    score: Score, group: str, voxels: NDArray, liver: NDArray, mask: Mask, grid: Grid, rng: np.random.Generator
-) -> None:
+def one_click(score: Score, lesion: tuple[str, Mask], scan: Scan, liver: NDArray, rng: np.random.Generator) -> None:
     """Three clicks on a lesion: the deepest voxel and two a third of its depth away, each outlined."""
+    (group, mask), grid = lesion, scan.grid
     mm = size_mm(mask, grid)
     if mm < LEAST_MM:
         return
     for at in clicks(mask, grid.spacing_mm, rng):
-        outline = outline_lesion(voxels, grid.spacing_mm, Gesture.of("click", at), liver)
+        outline = outline_lesion(scan.voxels, grid.spacing_mm, Gesture.of("click", at), liver)
         drawn = np.zeros(mask.shape, bool)
         drawn[outline.box] = outline.mask
         dice = 2 * np.count_nonzero(drawn & mask) / (np.count_nonzero(drawn) + np.count_nonzero(mask))

@@ -150,10 +150,10 @@ def main() -> None:
         for scans, truth, best in visits(portal, liver, chosen.phases == "three"):
             score = Score(name)
             match(score, truth, segment_lesions(scans, liver).segmentation, before.labels > 0)
-            for (group, mask), phase in zip(truth, best, strict=True):
-                one_click(score, group, scans[phase].voxels, liver.labels, mask, portal.grid, rng)
+            for lesion, phase in zip(truth, best, strict=True):
+                one_click(score, lesion, scans[phase], liver.labels, rng)
             scores.append(score)
-            print("  ", [(g, round(mm), round(d, 2)) for g, mm, d, _ in score.lesions],
+            print("  ", [(g, round(mm), round(float(d), 2)) for g, mm, d, _ in score.lesions],
                   "false", [round(mm) for mm in score.false_mm], flush=True)  # fmt: skip
         report(name, scores)
         everything += scores
