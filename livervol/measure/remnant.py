@@ -35,8 +35,8 @@ class SegmentSpread:
     """How unsure the boundaries between segments are.
 
     ``values``          label values, in the order of the arrays' axes.
-    ``half_widths_ml``  shape (boundaries, n, n): half width of the 95 % interval of the volume that may lie on the
-                        other side between segments s and t, in ml; boundaries err independently, the pairs of one
+    ``half_widths_ml``  shape (causes, n, n): half width of the 95 % interval of the volume that each cause may put on
+                        the other side between segments s and t, in ml; causes err independently, the pairs of one
                         together.
     ``floor``           least half width, as a share of the liver.
     ``method``          where they come from.

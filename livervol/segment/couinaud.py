@@ -15,9 +15,11 @@ from livervol.errors import ModelError, ScanError, refusal
 from livervol.files import sha256_of
 from livervol.grid import Grid
 from livervol.kernels.lattice import argmax_allowed, argmax_trilinear, sum_probabilities
+from livervol.kernels.tally import label_counts
 from livervol.scan import Segmentation
 from livervol.segment.couinaud_landmarks import Landmarks, allowed_segments
 from livervol.segment.couinaud_shape import box_grid, box_occupancy, shape_channels
+from livervol.segment.couinaud_spread import AS_RELEASED, REFITTED, SPREAD_BOUNDARIES, boundary_shares, half_widths
 from livervol.segment.couinaud_typical import shape_descriptors, shape_distance
 from livervol.segment.model import CARD, ModelCard, find_model, predict
 
@@ -42,18 +44,6 @@ RIGHT_SHARE = (0.45, 0.85)
 #: Room round the liver that its blurred occupancy needs: four sigma of 0.35 box voxels, at most 6 mm, plus two voxels.
 _ROOM_MM = 20.0
 
-_Sides = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-
-#: The surfaces whose displacement makes a remnant's volume uncertain, each with the pairs of sides it separates.
-SPREAD_BOUNDARIES: dict[str, _Sides] = {
-    "caudate": (((1,), (2, 3, 4, 5, 6, 7, 8)),),
-    "main": (((2, 3, 4), (5, 6, 7, 8)),),
-    "left": (((4,), (2, 3)),),
-    "right": (((5, 8), (6, 7)),),
-    "left_vein": (((2,), (3,)),),
-    "right_portal": (((5,), (8,)), ((6,), (7,))),
-}
-
 
 @dataclass(frozen=True, eq=False)
 class CouinaudResult:
@@ -61,8 +51,8 @@ class CouinaudResult:
 
     ``expected_ml``      volumes of I..VIII from the probabilities, without landmarks, ml.
     ``confidence``       mean probability of the most probable segment over the liver.
-    ``half_widths_ml``   shape (boundaries, 8, 8): how far the volume between segments s and t may move across each
-                         boundary, half width of a 95 % interval, ml; boundaries err independently of each other.
+    ``half_widths_ml``   shape (causes, 8, 8): how far the volume between segments s and t may move by each cause, half
+                         width of a 95 % interval, ml; causes err independently (``couinaud_spread.half_widths``).
     ``interval_floor``   least half width, as a share of the liver.
     ``interval_method``  how they were fitted.
     """
@@ -149,7 +139,7 @@ def segment_couinaud(
     if not mask.any():
         raise ScanError(refusal("liver mask is empty", expected="liver voxels", got="none", do="Check the mask."))
     card = card or find_model(MODEL)
-    extras = _extras(card)
+    extras, refit = _extras(card), REFITTED.get(card.name, AS_RELEASED)
     reading = reading or read_shape(liver, card)
     start, stop, place = _window(liver)
     window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -171,9 +161,9 @@ def segment_couinaud(
         expected_ml=tuple(float(v) for v in expected),
         confidence=reading.confidence,
         warnings=warnings,
-        half_widths_ml=boundary_shares(reading.mixing) * extras.scales[:, None, None] * liver_ml,
+        half_widths_ml=half_widths(reading.mixing, extras.scales, refit) * liver_ml,
         interval_floor=extras.floor,
-        interval_method=extras.method,
+        interval_method="; ".join(filter(None, (extras.method, refit.method))),
     )
 
 
@@ -185,17 +175,6 @@ def _window(liver: Segmentation) -> tuple[list[int], list[int], Grid]:
         start.append(int(used[0]))
         stop.append(int(used[-1]) + 1)
     return start, stop, liver.grid.crop(start, stop)
-
-
-def boundary_shares(mixing: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mixing dealt out to the boundaries, shape (boundaries, 8, 8); every pair of segments lies on one."""
-    shares = np.zeros((len(SPREAD_BOUNDARIES), 8, 8))
-    for row, sides in zip(shares, SPREAD_BOUNDARIES.values(), strict=True):
-        for first, second in sides:
-            for s in first:
-                for t in second:
-                    row[s - 1, t - 1], row[t - 1, s - 1] = mixing[s - 1, t - 1], mixing[t - 1, s - 1]
-    return shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +224,10 @@ def _extras(card: ModelCard) -> _Extras:
 
 def _doubts(labels: NDArray[np.uint8], reading: ShapeReading, extras: _Extras) -> tuple[str, ...]:
     """Sentences for a reader when the shape is unlike those the network was fitted on."""
-    counts = np.bincount(labels.ravel(), minlength=9)[1:9]
+    counts = np.zeros(9, np.int64)
+    found = label_counts(labels)
+    counts[: len(found)] = found
+    counts = counts[1:]
     doubts = []
     distance, most = shape_distance(reading.descriptors, extras.mean, extras.precision)
     if distance > extras.limit:

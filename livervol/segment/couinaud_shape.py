@@ -7,12 +7,14 @@ functions, so that training and use cannot drift apart.
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from livervol.grid import Grid
+from livervol.kernels.tally import label_boxes
 from livervol.scan import Segmentation
 
 __all__ = ["BOX_SHAPE_ZYX", "BOX_SPACING_MM", "N_CHANNELS", "box_grid", "box_occupancy", "shape_channels"]
@@ -31,17 +33,12 @@ def box_grid(liver: Segmentation) -> Grid:
 
     The spacing is ``BOX_SPACING_MM``, more when the liver would not fit. The mask must not be empty.
     """
-    index = np.argwhere(liver.labels != 0)
-    corners = [
-        (z, y, x)
-        for z in (index[:, 0].min(), index[:, 0].max())
-        for y in (index[:, 1].min(), index[:, 1].max())
-        for x in (index[:, 2].min(), index[:, 2].max())
-    ]
     if liver.grid.axial_tilt_degrees > 1.0:
+        index = np.argwhere(liver.labels != 0)
         points = liver.grid.index_to_lps(index[:: max(1, len(index) // 20000)])
     else:
-        points = liver.grid.index_to_lps(corners)
+        ends = [(int(low), int(high) - 1) for low, high in _extent(liver)]
+        points = liver.grid.index_to_lps(list(product(*ends)))
     low, high = points.min(axis=0), points.max(axis=0)
     size_mm = np.array(BOX_SHAPE_ZYX[::-1]) * _FILL
     spacing = max(BOX_SPACING_MM, float(((high - low) / size_mm).max()))
@@ -53,10 +50,10 @@ def box_occupancy(liver: Segmentation, box: Grid) -> NDArray[np.float32]:
     """Share of each box voxel that is liver, 0 to 1, shape ``BOX_SHAPE_ZYX``."""
     # blur to half a box voxel first: plain interpolation would skip voxels finer than the box
     sigma = [0.35 * box.spacing_mm[0] / s for s in liver.grid.spacing_mm]
-    index = np.argwhere(liver.labels != 0)
     margin = [math.ceil(4 * s) + 2 for s in sigma]
-    start = [max(0, int(index[:, a].min()) - margin[a]) for a in range(3)]
-    stop = [min(liver.labels.shape[a], int(index[:, a].max()) + 1 + margin[a]) for a in range(3)]
+    extent = _extent(liver)
+    start = [max(0, int(extent[a, 0]) - margin[a]) for a in range(3)]
+    stop = [min(liver.labels.shape[a], int(extent[a, 1]) + margin[a]) for a in range(3)]
     window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     soft = ndimage.gaussian_filter((liver.labels[window] != 0).astype(np.float32), sigma, mode="constant", truncate=3.0)
     place = liver.grid.crop(start, stop)
@@ -66,6 +63,12 @@ def box_occupancy(liver: Segmentation, box: Grid) -> NDArray[np.float32]:
         soft, matrix[:3, :3], matrix[:3, 3], output_shape=box.shape_zyx, order=1, mode="constant", cval=0.0
     )
     return occupancy
+
+
+def _extent(liver: Segmentation) -> NDArray[np.int64]:
+    """First index and last plus one of the mask along each axis, shape (3, 2)."""
+    extent: NDArray[np.int64] = label_boxes((liver.labels != 0).view(np.uint8))[1]
+    return extent
 
 
 def shape_channels(occupancy: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from livervol.io.images import read_labels
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, SPREAD_BOUNDARIES, boundary_shares, segment_couinaud
 from livervol.segment.couinaud_landmarks import Landmarks
+from livervol.segment.couinaud_spread import AS_RELEASED, Refit, half_widths
 from livervol.segment.couinaud_typical import DESCRIPTORS, shape_descriptors, shape_distance
 from livervol.segment.model import find_model, read_card, self_test
 
@@ -54,7 +55,8 @@ def test_a_liver_never_fitted_on_gets_its_segments(truth, plain):
 def test_volumes_and_half_widths_add_up(truth, plain):
     liver_ml = np.count_nonzero(truth.labels) * truth.grid.voxel_ml
     assert sum(plain.expected_ml) == pytest.approx(liver_ml, rel=1e-4)
-    assert plain.half_widths_ml.shape == (len(SPREAD_BOUNDARIES), 8, 8)
+    # one cause per boundary and one that moves two together
+    assert plain.half_widths_ml.shape == (len(SPREAD_BOUNDARIES) + 1, 8, 8)
     assert np.allclose(plain.half_widths_ml, plain.half_widths_ml.transpose(0, 2, 1))
     assert (plain.half_widths_ml >= 0).all()
     assert 0.5 < plain.confidence < 1.0
@@ -164,6 +166,24 @@ def test_every_pair_of_segments_lies_on_one_boundary():
     shares = boundary_shares(mixing)
     assert np.array_equal(shares.sum(axis=0), mixing)
     assert ((shares > 0).sum(axis=0) <= 1).all()
+
+
+def test_refitted_half_widths_are_factors_and_a_joint_cause():
+    mixing = np.arange(64, dtype=np.float64).reshape(8, 8) + 1
+    mixing = mixing + mixing.T
+    np.fill_diagonal(mixing, 0.0)
+    scales, factors = np.array([2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), (1.5, 1.0, 0.5, 1.0, 1.0, 1.0)
+    found = half_widths(mixing, scales, Refit(factors, 0.25, "by hand"))
+    names = list(SPREAD_BOUNDARIES)
+    for name, pair, expected in (("caudate", (0, 6), 3.0), ("main", (1, 4), 3.0), ("left", (3, 2), 2.0)):
+        assert found[names.index(name)][pair] == pytest.approx(expected * mixing[pair])
+    together = found[-1]
+    assert together[0, 6] == pytest.approx(0.25 * 2.0 * mixing[0, 6])
+    assert together[3, 2] == pytest.approx(0.25 * 4.0 * mixing[3, 2])
+    assert together[1, 2] == together[4, 7] == 0.0
+    released = half_widths(mixing, scales, AS_RELEASED)
+    assert np.array_equal(released[:-1], boundary_shares(mixing) * scales[:, None, None])
+    assert not released[-1].any()
 
 
 def test_descriptors_of_a_box():
