@@ -64,8 +64,8 @@ def rules_page() -> str:
     parts = [
         NOTE,
         "# Rules of every criterion",
-        "What `livervol respond --rules --criterion NAME` prints. Each rule is tried in the order given; the first that "
-        "holds decides, and its sentence with the numbers filled in is the reason in the output. "
+        "What `livervol respond --rules --criterion NAME` prints. Each rule is tried in the order given; the first "
+        "that holds decides, and its sentence with the numbers filled in is the reason in the output. "
         "A parameter is changed with `--set NAME=VALUE`. The source of each stands in square brackets.",
     ]
     for name in CRITERIA:

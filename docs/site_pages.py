@@ -77,11 +77,13 @@ def outside() -> dict[str, str]:
 
 
 def on_config(config: Any) -> Any:
-    """Add the generated pages to the navigation."""
+    """Add the generated pages to the navigation, and the page of measured speeds where it has been made."""
     places = outside()
     reference = next(section["Reference"] for section in config.nav if "Reference" in section)
     reference.append({"Python by room": [f"reference/python/{room}.md" for room in ROOMS]})
     cards = [place for place in places.values() if place.startswith("models/")]
+    if (ROOT / "docs" / "performance.md").is_file():
+        config.nav.append({"Performance": "performance.md"})
     config.nav.append({"Models": cards})
     config.nav.append({"Project": ["contributing.md", "changelog.md"]})
     return config

@@ -24,7 +24,6 @@ from pathlib import Path
 from unittest import mock
 
 from demo_course import demo_course
-
 from livervol.assets import sample_scans_folder
 from livervol.cli import VERBS, main
 

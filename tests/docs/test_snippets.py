@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from doc_snippets import SETUP, blocks, commands, pages, prepare, run, unknown_words
 
 #: Blocks that may be left out: window, cluster, archive, other people's weights, setting up a machine.
