@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
+import pytest
 
 from livervol.grid import Grid
+from livervol.report.cohort import CohortPage, Curves
+from livervol.report.cohort_plots import Bar, Lane, Step, Thread
 from livervol.report.course import CoursePage
 from livervol.report.visit import VisitPage
 from livervol.scan import Scan, Segmentation
+from tools import run_tool
 
-__all__ = ["GRID", "Outline", "ball", "course_page", "text_of", "visit_page"]
+__all__ = [
+    "GRID", "Outline", "ball", "cohort_page", "course_page", "in_browser", "need_package", "text_of", "visit_page",
+]  # fmt: skip
 
 GRID = Grid.from_parts((20, 44, 52), (4.0, 1.5, 1.3), (-30.0, -40.0, 100.0))
 
@@ -152,3 +167,92 @@ class Outline(HTMLParser):
             self.levels.append(int(tag[1]))
         if tag == "th" and dict(attrs).get("scope") not in ("col", "row"):
             self.unscoped += 1
+
+
+def cohort_page() -> CohortPage:
+    """A small cohort with every section filled."""
+    rows = [
+        {"endpoint": name, "variant": "primary", "group": "", "measure": measure, "n": 3, "events": 1,
+         "estimate": value, "low": low, "high": high, "unit": unit, "method": method}
+        for name, measure, value, low, high, unit, method in (
+            ("ORR", "rate", 33.3, 0.8, 90.6, "%", "CR or PR maintained 28 days, mrecist; Clopper-Pearson"),
+            ("DCR", "rate", 66.7, 9.4, 99.2, "%", "x"),
+            ("conversion", "rate", 33.3, 0.8, 90.6, "%", "x"),
+            ("PFS", "median", 7.2, 5.0, None, "months", "x"),
+            ("OS", "median", None, None, None, "months", "x"),
+        )
+    ]  # fmt: skip
+    step = Step("", [2.0, 5.0], [0.5, 0.0], [0.1, float("nan")], [0.8, float("nan")], [2.0], [0.0, 5.0], [3, 1])
+    agreement = {"criterion": "mrecist", "names": ["R1", "R2"], "readers": 2, "visits": 9, "observed": 0.89,
+                 "kappa": 0.8, "kappa_low": 0.5, "kappa_high": 1.0, "ac1": 0.85, "ac1_low": 0.6, "ac1_high": 1.0,
+                 "icc": 0.97, "icc_low": 0.9, "icc_high": 0.99}  # fmt: skip
+    return CohortPage(
+        title="Trial",
+        protocol={"name": "trial", "version": "1"},
+        patients={"subjects": 4, "population": 3},
+        rows=rows,
+        best={"CR": 0, "PR": 1, "SD": 1, "PD": 1},
+        notes=["1 of 4: patients have no first dose and are in no denominator"],
+        bars=[Bar("P1", -45.0, "PR"), Bar("P2", 30.0, "PD", True), Bar("P3", 3.0, "SD")],
+        threads=[Thread("P1", "PR", (2.0, 4.0), (-20.0, -45.0)), Thread("P2", "PD", (2.0,), (30.0,))],
+        lanes=[
+            Lane("P1", "PR", 9.5, True, (("PR", 4.0), ("surgery", 6.0), ("tace", 1.0), ("dose", 0.0))),
+            Lane("P2", "PD", 12.0, False, (("PD", 2.0), ("death", 12.0), ("adverse_event_severe", 1.5))),
+        ],
+        curves=[Curves("PFS", [step], [rows[3]]), Curves("OS", [], [])],
+        conversion={"flr": {"met": 1, "unmet": 1, "open": 1}},
+        agreement=[agreement],
+        pathology=[{"patient": "P1", "imaging": 80.0, "pathology": 92.0, "viable_ml": 4.0}],
+        pathology_summary={
+            "n": 3,
+            "bias": -4.0,
+            "low": -20.0,
+            "high": 12.0,
+            "icc": 0.7,
+            "icc_low": 0.2,
+            "icc_high": 0.9,
+        },
+        treatment={"dose": 3, "tace": 2},
+        adverse_events=[{"name": "hypertension", "any": 2, "severe": 1}],
+        failed=[{"patient": "P4", "visit": 2, "kind": "refused", "sentence": "slice spacing is not uniform"}],
+        provenance={"version": "0.1.0", "program": "livervol 0.1.0"},
+    )
+
+
+def need_package(name: str) -> ModuleSpec:
+    """A package's place; absent, the test skips, with ``LIVERVOL_CI=1`` it fails."""
+    found = find_spec(name)
+    if found is not None:
+        return found
+    if os.environ.get("LIVERVOL_CI", "") not in ("", "0"):
+        pytest.fail(f"{name} is not installed")
+    pytest.skip(f"{name} is not installed")
+
+
+def in_browser(html: str, script: str, widths: Sequence[int], folder: Path) -> list[dict[str, Any]]:
+    """What a script finds on a page in Chromium, once per width of the page in pixels: it calls ``done(value)``.
+
+    A window is at least 500 pixels wide; a frame is as narrow as it is told, so the page is shown in frames.
+    """
+    inner, outer = folder / "page.html", folder / "frames.html"
+    told = "<script>window.done = value => parent.postMessage({value, width: innerWidth}, '*');</script>"
+    inner.write_text(html.replace("</body>", told + script + "</body>"), encoding="utf-8")
+    frames = "".join(
+        f"<iframe src='{inner.as_uri()}' style='width:{width}px;height:1500px;border:0'></iframe>" for width in widths
+    )
+    outer.write_text(
+        "<!doctype html><body style='margin:0'><script>const all = {}; addEventListener('message', event => {"
+        f"all[event.data.width] = event.data.value; if (Object.keys(all).length < {len(widths)}) return;"
+        "const out = document.createElement('pre'); out.id = 'found';"
+        "out.textContent = btoa(encodeURIComponent(JSON.stringify(all))); document.body.append(out); });</script>"
+        f"{frames}</body>",
+        encoding="utf-8",
+    )
+    said = run_tool(
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1800,1600",
+        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000", "--dump-dom", outer.as_uri(),
+    )  # fmt: skip
+    found = re.search(r'<pre id="found">([^<]*)</pre>', said.stdout)
+    assert found is not None, said.stderr[-2000:]
+    values = json.loads(unquote(base64.b64decode(found[1]).decode("ascii")))
+    return [values[str(width)] for width in widths]

@@ -67,6 +67,7 @@ _MOST_LANES = 60
 #: More shapes than this make a vector file unwieldy: they are drawn as pixels in it.
 _MOST_VECTORS = 1500
 _MOST_LABELS = 40
+_MOST_LETTERS = 24
 #: Gaps between more bars than this are narrower than a pixel and would draw a pattern.
 _MOST_GAPS = 150
 _GREY = "#666666"
@@ -146,6 +147,12 @@ def _color(category: str) -> str:
     return CATEGORY_COLORS.get(category, CATEGORY_COLORS["NE"])
 
 
+def _short(text: str) -> str:
+    """A name on one line, cut where it would take the plot's place; the CSV holds it whole."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
+
+
 def _nothing(title: str, columns: tuple[str, ...], w: Words) -> Plot:
     figure, axes = _axes(6, 2, title)
     axes.set_axis_off()
@@ -182,7 +189,9 @@ def waterfall(bars: Sequence[Bar], w: Words = _ENGLISH) -> Plot:
     axes.set_yticks([t for t in (-100, -75, -50, -30, 0, 20, 50, 75, 100) if t <= max(30.0, *drawn)])
     axes.set_ylabel(w("plot.best_change"), fontsize=9)
     few = len(bars) <= _MOST_LABELS
-    axes.set_xticks(range(len(bars)) if few else [], [b.patient for b in bars] if few else [], rotation=90, fontsize=7)
+    axes.set_xticks(
+        range(len(bars)) if few else [], [_short(b.patient) for b in bars] if few else [], rotation=90, fontsize=7
+    )
     axes.set_xlabel("" if few else w("plot.patients", count=len(bars)), fontsize=9)
     star = Line2D([], [], marker="*", color="black", linestyle="", label=w("plot.pd_elsewhere"))
     _category_legend(axes, [b.category for b in bars], [star] if stars else (), loc="upper right", ncols=2)
@@ -262,7 +271,7 @@ def swimmer(lanes: Sequence[Lane], w: Words = _ENGLISH) -> Plot:
         shift = _SHIFTS.get(kind, 0.0)
         spots = [(m, y + shift) for y, lane in zip(heights, shown, strict=True) for k, m in lane.marks if k == kind]
         axes.scatter([m for m, _ in spots], [y for _, y in spots], zorder=3, **_mark_style(kind))
-    axes.set_yticks(heights, [lane.patient for lane in shown], fontsize=7)
+    axes.set_yticks(heights, [_short(lane.patient) for lane in shown], fontsize=7)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlim(0, longest * 1.05)
     axes.set_xlabel(w("plot.months_since_dose"), fontsize=9)
@@ -282,7 +291,7 @@ def swimmer(lanes: Sequence[Lane], w: Words = _ENGLISH) -> Plot:
         for k in present
     ]
     if any(lane.ongoing for lane in shown):
-        extra.append(Line2D([], [], marker=r"$\rightarrow$", color="black", linestyle="", label=w("plot.followed")))
+        extra.append(Line2D([], [], marker=">", color="black", linestyle="", label=w("plot.followed")))
     _category_legend(
         axes, [lane.category for lane in shown], extra, loc="upper left", bbox_to_anchor=(1.0, 1.0),
         title=w("plot.best_response"), title_fontsize=8,
@@ -318,7 +327,7 @@ def survival_plot(steps: Sequence[Step], title: str, medians: Sequence[str] = ()
     last = max(step.times[-1] for step in steps)
     for n, step in enumerate(steps):
         color, dash = _CURVE_COLORS[n % len(_CURVE_COLORS)], _DASHES[n % len(_DASHES)]
-        label = ": ".join(part for part in (step.label, medians[n] if n < len(medians) else "") if part)
+        label = ": ".join(part for part in (_short(step.label), medians[n] if n < len(medians) else "") if part)
         x, y = [0.0, *step.times], [1.0, *step.survival]
         upper.step(x, y, where="post", color=color, linestyle=dash, linewidth=1.6, label=label or None)
         upper.fill_between(x, [1.0, *step.low], [1.0, *step.high], step="post", color=color, alpha=0.15, linewidth=0)
@@ -367,7 +376,7 @@ def _risk_table(axes: Axes, steps: Sequence[Step], w: Words) -> None:
     axes.set_ylim(-0.6, len(steps) - 0.2)
     axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
     axes.tick_params(axis="both", length=0, labelbottom=False, labelsize=8, pad=14)
-    axes.set_yticks(range(len(steps) - 1, -1, -1), [step.label or w("plot.all") for step in steps])
+    axes.set_yticks(range(len(steps) - 1, -1, -1), [_short(step.label) or w("plot.all") for step in steps])
     axes.set_title(w("plot.at_risk"), loc="left", fontsize=8, color=_GREY, pad=2)
     for n, step in enumerate(steps):
         color = _CURVE_COLORS[n % len(_CURVE_COLORS)]

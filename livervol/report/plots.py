@@ -54,7 +54,9 @@ def figure_words(w: Words) -> Words:
 @contextmanager
 def _fonts() -> Iterator[None]:
     family = ["DejaVu Sans", _cjk_font()] if _cjk_font() else ["DejaVu Sans"]
-    with matplotlib.rc_context({"font.family": family}), warnings.catch_warnings():
+    # a dollar sign in a pseudonym is a dollar sign
+    settings: dict[str, Any] = {"font.family": family, "text.parse_math": False}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # a pseudonym in a script that no font here has is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield

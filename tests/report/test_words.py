@@ -129,7 +129,8 @@ def test_sentences_match_what_the_program_writes():
 BUILT = {
     "sentences.liver_first", "sentences.liver_last", "sentences.liver_both", "sentences.convention",
     "sentences.convention_axial", "sentences.early_accepted", "sentences.no_arterial_short", "sentences.not_subtracted",
-    "sentences.figures_english", "sentences.vein_one", "sentences.vessels_mr", "sentences.given", "sentences.baseline_sum",
+    "sentences.figures_english", "sentences.vein_one", "sentences.vessels_mr", "sentences.given",
+    "sentences.baseline_sum",
 }  # fmt: skip
 
 
