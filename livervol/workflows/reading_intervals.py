@@ -89,8 +89,8 @@ def _collect(
     for key, value in node.items():
         name = f"{stem}.{key}"
         if key.endswith("_interval"):
-            low, high = value
-            intervals[name.removesuffix("_interval")] = Interval(float(low), float(high))
+            if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
+                intervals[name.removesuffix("_interval")] = Interval(float(value[0]), float(value[1]))
         elif isinstance(value, Mapping):
             _collect(name, value, values, intervals)
         elif value is None or (isinstance(value, float) and key.endswith(_UNITS)):

@@ -11,14 +11,13 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QDockWidget, QLabel, QMessageBox, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox, QShortcut
 
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_table import Numbers
 from livervol.workflows.visit import run_visit
 from napari_livervol.actions import key_actions, view_buttons
 from napari_livervol.adjudication import AdjudicationBox
-from napari_livervol.buttons import button
 from napari_livervol.contour import ContourTool
 from napari_livervol.desk import EDITABLE, Desk
 from napari_livervol.gestures import Gestures
@@ -34,6 +33,7 @@ from napari_livervol.memory import Memory
 from napari_livervol.numbers import LatestOnly
 from napari_livervol.numbers_dock import NumbersDock
 from napari_livervol.operations import operations
+from napari_livervol.pages import Pages
 from napari_livervol.panes import PaneRow
 from napari_livervol.readout import Readout
 from napari_livervol.remnant_page import RemnantPage
@@ -81,7 +81,6 @@ class ReadingWindow:
         self.load = LoadPage(self.open_visit, self._make_visit, view_buttons(self))
         self.guide.page("load").addWidget(self.load)
         self.dock = NumbersDock(self.choose_lesion, self._thumbnail, self._decided)
-        self._parts: list[QWidget] = []
         self._stoppers: list[Callable[[], Any]] = []
         window = viewer.window
         panels = {"numbers": window.add_dock_widget(self.dock, area="bottom", name="numbers")}
@@ -171,7 +170,8 @@ class ReadingWindow:
         self.adjudication = AdjudicationBox(desk, self.jobs, lambda found: self.show_reading(found, earlier, settings))
         self.report = ReportPage(desk, self.jobs, self._written, self.adjudication)
         self._stoppers.append(self.remnant.close)
-        self._fill_pages()
+        pages = {"lesions": self.lesions, "remnant": self.remnant, "report": self.report}
+        self._stoppers.append(Pages(self.guide, desk, self.tools, pages).close)
         desk.changed.connect(self._on_changed)
         self.numbers_worker = LatestOnly(reading.refresh, self.courier.done.emit, self.courier.failed.emit)
         self._show_numbers(reading.numbers())
@@ -182,38 +182,6 @@ class ReadingWindow:
         told = [text for text in (reading.recovered, reading.trouble) if text]
         self.guide.say("; ".join(told) or "Check the liver's outline, then go on with Next.")
         self.judging.ask()
-
-    def _fill_pages(self) -> None:
-        self.shared = QWidget()
-        shared = QVBoxLayout(self.shared)
-        shared.setContentsMargins(0, 0, 0, 0)
-        shared.addWidget(self.tools)
-        for name, page in (("lesions", self.lesions), ("remnant", self.remnant), ("report", self.report)):
-            self.guide.page(name).addWidget(page)
-            self._parts.append(page)
-        checks = QLabel(
-            "Scroll through the liver (wheel). Where the blue line is wrong: <b>Contour</b> (C) and drag it, or "
-            "<b>Brush</b> (B). After some corrected slices: <b>Interpolate</b> (I)."
-        )
-        checks.setWordWrap(True)
-        self.guide.page("liver").addWidget(checks)
-        self._parts.append(checks)
-        for name in ("liver", "lesions", "remnant"):
-            checked = button("Checked: next step", f"next_{name}", "Ticks this step", self.guide.next)
-            self.guide.page(name).addWidget(checked)
-            self._parts.append(checked)
-        self.guide.stack.currentChanged.connect(self._place_tools)
-        self._stoppers.append(lambda: self.guide.stack.currentChanged.disconnect(self._place_tools))
-        self._place_tools()
-
-    def _place_tools(self, _: int = 0) -> None:
-        """The tools stand at the head of the page where they are used."""
-        step = self.guide.step
-        if step in ("liver", "lesions"):
-            self.guide.page(step).insertWidget(0, self.shared)
-            self.shared.show()
-            if self.desk is not None and self.desk.tools.mask == "liver" and step == "lesions":
-                self.desk.take(mask="lesions")
 
     def close(self) -> None:
         """End the reading: its journal has everything, nothing is lost."""
@@ -228,12 +196,6 @@ class ReadingWindow:
             self.desk.close()
             self.desk.reading.close()
             self.desk = self.views.desk = None
-            self.shared.setParent(None)
-            for part in self._parts:
-                part.setParent(None)
-                part.deleteLater()
-            self.shared.deleteLater()
-            self._parts.clear()
             self.viewer.layers.clear()
 
     # ------------------------------------------------------------------------------------------------------- numbers
