@@ -23,6 +23,7 @@ from validation_results import (
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
+REFITTED = ROOT / "docs" / "couinaud_scores.json"
 
 
 NOTE = "<!-- made by benchmarks/validation.py: measure again instead of changing it -->"
@@ -90,9 +91,22 @@ def not_validated() -> list[str]:
     return ["## What was not validated", "\n".join(f"- {line}" for line in (*NOT_VALIDATED, python, systems) if line)]
 
 
+def released(task: str) -> tuple[Path, str]:
+    """The newest released model of a task that has scores, and a link to its card."""
+    found = [
+        (int(card["version"]), path.parent)
+        for path in MODELS.glob("*/model.toml")
+        if (card := tomllib.loads(path.read_text(encoding="utf-8")))["task"] == task
+        and (path.parent / "scores.json").is_file()
+    ]
+    folder = max(found)[1]
+    return folder, f"[{folder.name}](../models/{folder.name}/card.md)"
+
+
 def liver(record: Record) -> list[str]:
     """Scores of the liver model."""
-    path = MODELS / "liver_v1" / "scores.json"
+    folder, link = released("liver")
+    path = folder / "scores.json"
     scores = json.loads(path.read_text(encoding="utf-8"))
     rows = [
         (name, s["scans"], f"{s['dice_mean']:.3f}", f"{s['dice_median']:.3f}", f"{s['dice_worst']:.3f}",
@@ -104,7 +118,7 @@ def liver(record: Record) -> list[str]:
     ranks = ", ".join(f"{name} {value:.2f}" for name, value in scores["confidence_rank_correlation"].items())
     parts = [
         "## Liver",
-        f"Model [liver_v1](../models/liver_v1/card.md){recorded(path)}.",
+        f"Model {link}{recorded(path)}.",
         table(head, rows),
         f"Rank correlation of the liver's confidence with the true Dice: {ranks}.",
     ]
@@ -120,9 +134,13 @@ def liver(record: Record) -> list[str]:
 
 
 def segments() -> list[str]:
-    """Scores of the segment model."""
-    path = MODELS / "couinaud_shape_v1" / "scores.json"
+    """Scores of the segment model; intervals refitted since its release are scored in a file of their own."""
+    folder, link = released("couinaud")
+    path = folder / "scores.json"
     scores = json.loads(path.read_text(encoding="utf-8"))
+    if REFITTED.is_file():
+        path = REFITTED
+        scores |= json.loads(path.read_text(encoding="utf-8"))
     rows = [
         (name.replace("_", " "), f"{errors['median']:.1f}", f"{errors['p90']:.1f}", f"{errors['bias']:+.1f}",
          f"{scores['flr_error_points_landmarks'][name]['median']:.1f}",
@@ -135,8 +153,7 @@ def segments() -> list[str]:
     dices = ", ".join(f"{value:.2f}" for value in scores["dice"]["segments"])
     return [
         "## Couinaud segments and remnants",
-        f"Model [couinaud_shape_v1](../models/couinaud_shape_v1/card.md){recorded(path)}. "
-        f"{scores['livers']} test livers on which nothing was fitted.",
+        f"Model {link}; scores{recorded(path)}. {scores['livers']} test livers on which nothing was fitted.",
         f"Mean Dice {scores['dice']['mean']:.3f}; segments I to VIII: {dices}.",
         table(head, rows),
         f"Intervals are meant to hold the truth in 95 %; over all operations they did in "
@@ -146,7 +163,7 @@ def segments() -> list[str]:
 
 def speed(record: Record) -> list[str]:
     """CPU seconds of what was measured above."""
-    scores = json.loads((MODELS / "liver_v1" / "scores.json").read_text(encoding="utf-8"))["scans"]
+    scores = json.loads((released("liver")[0] / "scores.json").read_text(encoding="utf-8"))["scans"]
     per_scan = [row["cpu_s"] for row in scores.values() if "cpu_s" in row]
     rows = []
     if per_scan:
