@@ -1,6 +1,7 @@
 """Viability of lesions that a reader adds: judged by what judges the machine's, marked as computed, one step.
 
-    task = viability_task(reading, [3])          # in the thread that edits: copies what is judged
+    with reading.still:
+        task = viability_task(reading, [3])      # copies what is judged
     judged = task.run()                          # seconds, in any thread
     apply_viability(reading, judged)             # in the thread that edits; None where a lesion has changed since
 
@@ -115,6 +116,8 @@ def waiting_lesions(reading: Reading) -> tuple[int, ...]:
 def viability_task(reading: Reading, numbers: Sequence[int]) -> ViabilityTask:
     """What judging these lesions takes, copied; every lesion where the visit's viability has never been judged.
 
+    In another thread than the one that edits: while holding ``reading.still``.
+
     Without that, judging one lesion would make the others look dead. Raises ``LivervolError`` for a lesion that is not
     there and for a visit without scans.
     """
@@ -131,7 +134,8 @@ def viability_task(reading: Reading, numbers: Sequence[int]) -> ViabilityTask:
             known = ", ".join(map(str, reading.lesion_numbers)) or "none"
             raise LivervolError(refusal("lesion is not there", expected=known, got=str(number)))
         boxes[number] = box
-    lesions = reading.masks["lesions"].copy()
+    small = max(reading.lesion_numbers, default=0) <= 255
+    lesions = reading.masks["lesions"].astype(np.uint8 if small else np.uint16)
     liver = (reading.masks["liver"] != 0).astype(np.uint8)
     return ViabilityTask(
         boxes,

@@ -40,6 +40,12 @@ class Jobs:
         """True while a job runs."""
         return self._worker is not None
 
+    def refuses(self) -> bool:
+        """True, and a sentence, while another job runs."""
+        if self.running:
+            self.guide.refuse("Something else is still running: wait for it, or cancel it.")
+        return self.running
+
     def run(
         self,
         text: str,
@@ -49,8 +55,7 @@ class Jobs:
         pause: Desk | None = None,
     ) -> bool:
         """Start a job; False (and a sentence) when another one runs. ``pause`` is a desk whose edits wait for it."""
-        if self.running:
-            self.guide.refuse("Something else is still running: wait for it, or cancel it.")
+        if self.refuses():
             return False
         stop = self._stop = threading.Event()
 

@@ -45,15 +45,16 @@ class Judging:
     def _start(self) -> None:
         chosen = sorted(self._wanted & set(self.desk.reading.lesion_numbers))
         self._wanted.clear()
-        task = self.desk.try_to(lambda: viability_task(self.desk.reading, chosen)) if chosen else None
-        if task is None:
+        if not chosen:
             return
+        reading = self.desk.reading
 
         def guarded() -> JudgedViability | LivervolError:
             # a refusal is an answer, not a crash
             try:
-                found: JudgedViability = task.run()
-                return found
+                with reading.still:
+                    task = viability_task(reading, chosen)
+                return task.run()
             except LivervolError as error:
                 return error
 
@@ -78,8 +79,9 @@ class Judging:
         before = self.desk.reading.version
         self.desk.do(lambda: apply_viability(self.desk.reading, found))
         if self.desk.reading.version > before:
-            words = ", ".join(map(str, numbers))
-            self.desk.said.emit("; ".join([f"lesion {words}: viability computed ({found.method})", *found.warnings]))
+            words = ", ".join(map(str, sorted(numbers)))
+            told = f"lesion {words}: viability computed, {found.method.split(' after ')[0]}"
+            self.desk.said.emit("; ".join([told, *found.warnings]))
         elif not self.desk.reading.locked:
             # drawn on meanwhile, or nothing to change
             self._wanted |= set(waiting_lesions(self.desk.reading))

@@ -145,7 +145,7 @@ class NumbersDock(QWidget):
         box.setSpacing(2)
         self.headline = QLabel("")
         self.headline.setObjectName("numbers_headline")
-        self.note = QLabel("no range: its 95 % interval comes with Save")
+        self.note = QLabel("without a range: 95 % intervals come with Save")
         self.note.setObjectName("interval_note")
         self.note.setToolTip("In brackets: 95 % intervals of the saved numbers; a lesion that was changed has none yet")
         self.note.hide()

@@ -115,6 +115,9 @@ class ReadingWindow:
         if not reader:
             self.guide.refuse("Give the reader's code first: every edit is journalled under it.")
             return
+        if self.jobs.refuses():
+            # the reading that is open stays open
+            return
         folder = Path(folder).resolve()
         settings = ReadingSettings(inputs=scans, lesions_from="none" if blinded else "machine")
         earlier = earlier_visits(folder)

@@ -345,6 +345,21 @@ def test_a_refusal_in_the_worker_is_a_sentence():
     assert told == ["no"]
 
 
+def test_lesion_words_carry_intervals_and_how_viability_came_about(desk):
+    from dataclasses import replace
+
+    from livervol.records import Interval
+    from napari_livervol.numbers_dock import interval_words, lesion_words
+
+    row = desk.reading.numbers().table[0]
+    known = {f"lesion.{row.number}.longest_mm": Interval(9.24, 12.0)}
+    assert lesion_words(row, intervals=known)[4] == f"{row.longest_mm:.1f} (9.2–12.0)"
+    assert "(" not in lesion_words(row)[4]
+    assert lesion_words(replace(row, viability="waiting"))[6:10:2] == ["…", "…"]
+    assert lesion_words(replace(row, viability="computed"))[8].endswith("ᶜ")
+    assert interval_words(Interval(31.4, 36.6)) == "31–37"
+
+
 def test_lesion_words_mark_proposals_and_hand_measurements(desk):
     pytest.importorskip("qtpy")
     from livervol.workflows.reading_lesions import measure_by_hand, set_role
@@ -361,6 +376,17 @@ def test_lesion_words_mark_proposals_and_hand_measurements(desk):
     assert cells[1] == "target"
     assert "ml" in headline(numbers)
     assert response_words(numbers, "mrecist")[0]
+
+
+def test_handles_stand_at_equal_distances_along_the_drawn_line(napari_there):
+    from napari_livervol.cut_box import handles_along
+
+    spacing = (3.0, 2.0, 0.5)
+    # 8 mm along y, then 4 mm along x
+    path = np.array([(5.0, 1.0, 4.0), (5.0, 3.0, 4.0), (5.0, 5.0, 4.0), (5.0, 5.0, 12.0)])
+    handles = handles_along(path, 4, spacing)
+    assert handles == pytest.approx(np.array([(5, 1, 4), (5, 3, 4), (5, 5, 4), (5, 5, 12)]))
+    assert handles_along(path[[0, 2]], 2, spacing) == pytest.approx(path[[0, 2]])
 
 
 def test_warnings_read_well_on_either_theme():
