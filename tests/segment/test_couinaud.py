@@ -95,6 +95,7 @@ def atypical(labels):
     away = (((index.transpose(1, 2, 3, 0) - centre) * 3.0) ** 2).sum(axis=-1)
     return {
         "mirrored or situs inversus": labels[:, :, ::-1],
+        "left lateral section absent": np.where(np.isin(labels, (2, 3)), 0, labels),
         "left lobe absent": np.where(np.isin(labels, (2, 3, 4)), 0, labels),
         "right lobe absent": np.where(labels > 4, 0, labels),
         "right posterior section absent": np.where(np.isin(labels, (6, 7)), 0, labels),
