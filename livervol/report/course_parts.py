@@ -187,6 +187,12 @@ def pathology_table(
     return Table(columns, rows)
 
 
+def _word(w: Words, text: str) -> str:
+    """A word of the tables as the catalogue has it; anything a person wrote stays as it is."""
+    known = w.term("word", text)
+    return known if known != text.replace("_", " ") else text
+
+
 def events_parts(events: Sequence[Mapping[str, Any]], start: str, w: Words) -> dict[str, Any] | None:
     """Treatment, adverse events and findings: a timeline of the first two, a table of all."""
     if not events:
@@ -201,7 +207,8 @@ def events_parts(events: Sequence[Mapping[str, Any]], start: str, w: Words) -> d
         value = " ".join(part for part in (str(event.get("text", "")), str(event.get("unit", ""))) if part)
         if kind == "adverse_event" and value:
             value = w("event.grade", grade=value)
-        rows.append([Cell(w.date(event.get("date", ""))), Cell(w.term("event_kind", kind)), Cell(name), Cell(value)])
+        told = [Cell(w.date(event.get("date", ""))), Cell(w.term("event_kind", kind))]
+        rows.append([*told, Cell(_word(w, name)), Cell(_word(w, value))])
         weeks = weeks_between(start, str(event.get("date", "")))
         if weeks is not None and kind in lanes:
             title = w("event.mark", date=w.date(event["date"]), name=name or w.term("event_kind", kind), value=value)

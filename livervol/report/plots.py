@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import findSystemFonts, fontManager
 
 from livervol.report.words import Words
 
@@ -28,6 +28,8 @@ _CJK_FONTS = (
     "Noto Sans CJK SC", "Source Han Sans SC", "Noto Sans SC", "Noto Sans CJK JP", "Noto Sans CJK TC",
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Heiti SC",
 )  # fmt: skip
+
+_CJK_FILES = ("NotoSansCJK-Regular", "NotoSansCJKsc-Regular", "NotoSansSC", "SourceHanSans", "wqy-", "simhei", "msyh")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,17 @@ class Plot:
 @lru_cache(maxsize=1)
 def _cjk_font() -> str:
     """A font with Chinese glyphs that this machine has, empty when none."""
+    found = _known_font()
+    if not found:
+        # the list of fonts is kept from an earlier day: fonts installed since are looked for once
+        for path in findSystemFonts():
+            if Path(path).name.startswith(_CJK_FILES):
+                fontManager.addfont(path)
+        found = _known_font()
+    return found
+
+
+def _known_font() -> str:
     present = {font.name for font in fontManager.ttflist}
     return next((name for name in _CJK_FONTS if name in present), "")
 
@@ -55,8 +68,7 @@ def figure_words(w: Words) -> Words:
 def _fonts() -> Iterator[None]:
     family = ["DejaVu Sans", _cjk_font()] if _cjk_font() else ["DejaVu Sans"]
     # a dollar sign in a pseudonym is a dollar sign
-    settings: dict[str, Any] = {"font.family": family, "text.parse_math": False}
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context({"font.family": family, "text.parse_math": False}), warnings.catch_warnings():
         # a pseudonym in a script that no font here has is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield

@@ -42,6 +42,7 @@ _WIDTH_PX = 440
 #: The picture is worked out on this share of its pixels and enlarged, which smooths its edges.
 _WORK = 0.6
 _SMOOTH_MM = 3.0
+_FINE_MM = 1.6
 _COARSE_MM = 2.2
 _MARGIN_MM = 6.0
 #: Light from the viewer's upper left: right, up, towards the viewer.
@@ -98,7 +99,18 @@ class Solid:
 
     @cached_property
     def _cut(self) -> tuple[slice, slice, slice]:
-        a, b, c = (slice(low, high + 1) for low, high in self._box)
+        a, b, c = (slice(low, high + 1, step) for (low, high), step in zip(self._box, self._steps, strict=True))
+        return a, b, c
+
+    @cached_property
+    def _steps(self) -> tuple[int, int, int]:
+        """Only every n-th voxel along an axis is looked at where they are finer than the picture needs."""
+        a, b, c = (max(1, int(_FINE_MM / s)) for s in self.segments.grid.spacing_mm)
+        return a, b, c
+
+    @cached_property
+    def _spacing_mm(self) -> tuple[float, float, float]:
+        a, b, c = (s * n for s, n in zip(self.segments.grid.spacing_mm, self._steps, strict=True))
         return a, b, c
 
     @cached_property
@@ -115,7 +127,7 @@ class Solid:
     @cached_property
     def _smooth(self) -> tuple[NDArray[np.float32], Floats]:
         """The liver's smoothed presence on a coarse lattice, and how many of its steps one voxel is."""
-        spacing = np.asarray(self.segments.grid.spacing_mm)
+        spacing = np.asarray(self._spacing_mm)
         places = [
             np.minimum(np.arange(0, n * s, _COARSE_MM) / s, n - 1).astype(np.intp)
             for n, s in zip(self._labels.shape, spacing, strict=True)
@@ -128,7 +140,7 @@ class Solid:
 
         Lesions shine through in dark red, each with its number; a segment's name stands where most of it is seen.
         """
-        eye = _Eye(self.segments.grid.spacing_mm, self._labels.shape, _SIDES[side])
+        eye = _Eye(self._spacing_mm, self._labels.shape, _SIDES[side])
         kept = np.ones(256, np.bool_)
         kept[[0, *(v for v in removed if 0 <= v < 256)]] = False
         gone = np.zeros(256, np.bool_)
