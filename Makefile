@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 constraints:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11 \
-	    --extra napari --extra dicomnet --extra cluster --extra trial --extra pdf --extra bench --extra test pyproject.toml -o constraints.txt
+	    --extra napari --extra dicomnet --extra cluster --extra trial --extra pdf --extra viewer --extra docs --extra bench --extra test pyproject.toml -o constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist demo_out
