@@ -46,6 +46,8 @@ BLUR_MM, AXES, APART_MM, SEED = 1.0, (0.8, 1.0, 0.9), 15.0, 20261
 #: Native and arterial scans are made from the portal one: parenchyma's level there, and the share of contrast kept.
 LEVELS = {Phase.NATIVE: (55.0, 0.25), Phase.LATE_ARTERIAL: (75.0, 0.5)}
 NOISE_HU = 8.0
+#: Room kept around the liver.
+ROOM_MM = 30.0
 
 
 def phase_of(portal: Scan, liver: NDArray[np.bool_], phase: Phase, rng: np.random.Generator) -> Scan:
@@ -133,6 +135,20 @@ def outline(scan: Scan, name: str, kept: Path | None) -> Segmentation:
     return found
 
 
+def cut(scan: Scan, liver: Segmentation) -> tuple[Scan, Segmentation]:
+    """Both with 30 mm of room around the liver: the rest of the body is not looked at."""
+    box = []
+    for axis, spacing in enumerate(scan.grid.spacing_mm):
+        there = np.flatnonzero(liver.labels.any(axis=tuple(a for a in range(3) if a != axis)))
+        room = int(np.ceil(ROOM_MM / spacing))
+        box.append(slice(max(0, int(there[0]) - room), min(scan.grid.shape_zyx[axis], int(there[-1]) + 1 + room)))
+    grid = scan.grid.crop([s.start for s in box], [s.stop for s in box])
+    z, y, x = box
+    part = np.ascontiguousarray(liver.labels[z, y, x])
+    voxels = np.ascontiguousarray(scan.voxels[z, y, x])
+    return replace(scan, voxels=voxels, grid=grid), Segmentation(part, grid, {1: "liver"}, liver.made_by)
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,7 +159,7 @@ def main() -> None:
     everything, begun = [], time.process_time()
     for name in SCANS:
         portal = read_dicom(shared / "scans" / name / "dicom")[0].with_phase(Phase.PORTAL_VENOUS)
-        liver = outline(portal, name, chosen.livers)
+        portal, liver = cut(portal, outline(portal, name, chosen.livers))
         before = segment_lesions({Phase.PORTAL_VENOUS: portal}, liver).segmentation
         print(f"{name}: {len(before.names)} detections before anything is painted", flush=True)
         rng, scores = np.random.default_rng(SEED + 1), []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +15,7 @@ from livervol.measure.volume import COUNTED, Box, label_places
 from livervol.records import Lesion, Measurement
 from livervol.scan import Segmentation
 
-__all__ = ["MEASURED", "lesion_body", "measure_lesion", "measure_lesions"]
+__all__ = ["MEASURED", "lesion_body", "measure_lesion", "measure_lesions", "placed"]
 
 #: Every lesion carries these measurements, in this order, absent ones with the reason.
 MEASURED = (
@@ -92,6 +95,31 @@ def measure_lesion(
     where = f"lesion {number}"
     attributes = {} if segments is None else _site_segment(segments[body.mask])
     return Lesion(number, measurements=tuple(_named(m, where) for m in found), attributes=attributes)
+
+
+def placed(lesions: Iterable[Lesion], sites: Mapping[int, str]) -> tuple[Lesion, ...]:
+    """The lesions at their sites (words of ``records.SITES``); those not named lie in the liver.
+
+    A lymph node is one by its site; only a lesion of the liver lies in a segment. Raises ``LivervolError`` for a number
+    that is no lesion, ``CriteriaError`` for an unknown site.
+    """
+    lesions = tuple(lesions)
+    unknown = sorted(set(sites) - {lesion.number for lesion in lesions})
+    if unknown:
+        raise LivervolError(
+            refusal(
+                "site of a lesion that is not there",
+                expected=f"lesions {', '.join(str(lesion.number) for lesion in lesions) or '(none)'}",
+                got=", ".join(map(str, unknown)),
+                do="Sites are given by the values of the lesion mask.",
+            )
+        )
+    return tuple(_at(lesion, sites[lesion.number]) if lesion.number in sites else lesion for lesion in lesions)
+
+
+def _at(lesion: Lesion, site: str) -> Lesion:
+    kept = {k: v for k, v in lesion.attributes.items() if k != "site_segment" or site == "liver"}
+    return replace(lesion, site=site, node=site.endswith("_node"), attributes=kept)
 
 
 def _named(measurement: Measurement, where: str) -> Measurement:

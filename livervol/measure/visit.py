@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from livervol.kernels.components import component_stats
 from livervol.kernels.tally import label_counts
 from livervol.measure.diameter import Rules
-from livervol.measure.lesions import measure_lesions
+from livervol.measure.lesions import measure_lesions, placed
 from livervol.measure.volume import COUNTED, Box, label_places, volume_ml
 from livervol.records import Lesion, Measurement
 from livervol.scan import Segmentation
 
-__all__ = ["PLAUSIBLE_LIVER_ML", "VisitMeasurements", "VisitParts", "liver_warnings", "measure_visit", "summed"]
+__all__ = [
+    "PLAUSIBLE_LIVER_ML",
+    "VisitMeasurements",
+    "VisitParts",
+    "at_sites",
+    "liver_warnings",
+    "measure_visit",
+    "summed",
+    "visit_parts",
+]
 
 #: Liver volumes outside this range are reported with a warning. An engineering choice: adult livers in surgical series
 #: lie between about 0.7 and 3 litres; polycystic or heavily metastatic ones above.
@@ -56,9 +65,23 @@ def measure_visit(
 
     ``liver`` includes lesions and intrahepatic vessels (TLV). Functional volume is the liver that is not lesion: TLV
     minus tumour when the lesions lie inside the liver, as they should. Tumour necrosis is over all lesions together.
+    Every lesion is taken to lie in the liver; ``visit_parts``, ``at_sites`` and ``summed`` do it with other sites.
     Numbers that cannot be had are absent with the reason. Raises ``GridError`` for masks on different grids,
     ``LivervolError`` for viable voxels outside their lesion.
     """
+    return summed(visit_parts(liver, lesions, viable, segments, uncertain=uncertain, rules=rules))
+
+
+def visit_parts(
+    liver: Segmentation,
+    lesions: Segmentation | None = None,
+    viable: Segmentation | None = None,
+    segments: Segmentation | None = None,
+    *,
+    uncertain: Segmentation | None = None,
+    rules: Rules | None = None,
+) -> VisitParts:
+    """What ``measure_visit`` puts together; same errors."""
     for other in (lesions, viable, segments, uncertain):
         if other is not None:
             other.require_grid(liver.grid)
@@ -75,17 +98,15 @@ def measure_visit(
         counts = label_counts(segments.labels).tolist()
         counted = {n: counts[n] if n < len(counts) else 0 for n in sorted(v for v in segments.names if v > 0)}
     total_ml = volume_ml(liver)
-    return summed(
-        VisitParts(
-            total_ml=total_ml,
-            voxel_ml=liver.grid.voxel_ml,
-            liver_warnings=tuple(liver_warnings(liver.labels, liver.grid.voxel_ml, total_ml)),
-            lesions=found,
-            judged=viable is not None,
-            in_liver=tuple(inside),
-            segment_voxels=counted,
-            segments_by="" if segments is None else segments.made_by,
-        )
+    return VisitParts(
+        total_ml=total_ml,
+        voxel_ml=liver.grid.voxel_ml,
+        liver_warnings=tuple(liver_warnings(liver.labels, liver.grid.voxel_ml, total_ml)),
+        lesions=found,
+        judged=viable is not None,
+        in_liver=tuple(inside),
+        segment_voxels=counted,
+        segments_by="" if segments is None else segments.made_by,
     )
 
 
@@ -106,6 +127,16 @@ class VisitParts:
     in_liver: tuple[tuple[int, int, int], ...] = ()
     segment_voxels: Mapping[int, int] | None = None
     segments_by: str = ""
+
+
+def at_sites(parts: VisitParts, sites: Mapping[int, str]) -> VisitParts:
+    """The same visit with lesions at their sites: only those of the liver enter tumour and functional volume.
+
+    ``sites`` by lesion number, words of ``records.SITES``; errors as ``lesions.placed``.
+    """
+    if parts.lesions is None and not sites:
+        return parts
+    return replace(parts, lesions=placed(parts.lesions or (), sites))
 
 
 def summed(parts: VisitParts) -> VisitMeasurements:
@@ -132,24 +163,29 @@ _TUMOR = {"tumor.volume_ml": "ml", "tumor.viable_volume_ml": "ml", "tumor.necros
 
 
 def _tumor(lesions: tuple[Lesion, ...], judged: bool) -> list[Measurement]:
+    which = "all lesions" if all(lesion.site == "liver" for lesion in lesions) else "all lesions of the liver"
+    lesions = tuple(lesion for lesion in lesions if lesion.site == "liver")
     total = sum(lesion.value("volume_ml") or 0.0 for lesion in lesions)
-    rows = [Measurement("tumor.volume_ml", total, "ml", f"{COUNTED}, all lesions", "tumor")]
+    rows = [Measurement("tumor.volume_ml", total, "ml", f"{COUNTED}, {which}", "tumor")]
     if not judged:
         reason = "no viable mask: viability was not judged"
         return rows + [Measurement(n, None, u, of="tumor", reason=reason) for n, u in list(_TUMOR.items())[1:]]
     alive = sum(lesion.value("viable_volume_ml") or 0.0 for lesion in lesions)
-    rows.append(Measurement("tumor.viable_volume_ml", alive, "ml", f"{COUNTED}, all lesions", "tumor"))
+    rows.append(Measurement("tumor.viable_volume_ml", alive, "ml", f"{COUNTED}, {which}", "tumor"))
     if total == 0:
         return [*rows, Measurement("tumor.necrosis_percent", None, "%", of="tumor", reason="no tumour")]
     percent = 100.0 * (1.0 - alive / total)
-    return [*rows, Measurement("tumor.necrosis_percent", percent, "%", "not viable, of all lesions", "tumor")]
+    return [*rows, Measurement("tumor.necrosis_percent", percent, "%", f"not viable, of {which}", "tumor")]
 
 
 def _tumor_in_liver(parts: VisitParts, warnings: list[str]) -> tuple[float, float]:
     """Lesion volume inside and outside the liver in ml; what lies outside is warned about lesion by lesion."""
     voxel_ml = parts.voxel_ml
+    elsewhere = {lesion.number for lesion in parts.lesions or () if lesion.site != "liver"}
     inside_all, outside_all = 0, 0
     for number, count, inside in parts.in_liver:
+        if number in elsewhere:
+            continue
         outside = count - inside
         inside_all, outside_all = inside_all + inside, outside_all + outside
         if outside:

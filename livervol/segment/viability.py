@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from livervol.segment.viability_reference import Reference, reference_of
 from livervol.segment.viability_rules import (
     DENOISE_MM,
     Evidence,
+    enhances,
     evidence_of,
     masked_by_dense,
     rises,
@@ -68,6 +69,7 @@ def segment_viability(
     *,
     accept_early_arterial: bool = False,
     subtract_native: bool = True,
+    extrahepatic: Collection[int] = (),
 ) -> ViabilityResult:
     """Viable, necrotic and uncertain part of each lesion.
 
@@ -80,17 +82,18 @@ def segment_viability(
     20 HU; 20 % on MR): iso-enhancing tumour among hyperenhancing tumour is alive. Necrosis never counts. Uncertain
     layers under 4 mm go to the nearest class, viable parts under 3 mm in plane or 0.05 ml are dropped.
     ``subtract_native`` False keeps a native scan that does not fit voxel by voxel out of differences; it still tells
-    lipiodol from enhancement.
+    lipiodol from enhancement. Outside the liver (``extrahepatic``, lesion numbers) liver is no yardstick: any tissue
+    that rises by 20 HU (20 % on MR) in some phase is viable.
 
     No arterial phase: tissue that enhances in a venous phase is shown as viable, but ``mrecist_evaluable`` is False. An
     early arterial phase is evaluable only when accepted. No enhanced phase: all is uncertain. Raises ``ScanError``
     without any phase, ``GridError`` when grids differ.
     """
     evaluable, reason = _evaluable(phases, accept_early_arterial)
-    judgement = judgement_of(phases, liver, lesions, subtract_native=subtract_native)
+    judgement = judgement_of(phases, liver, lesions, subtract_native=subtract_native, extrahepatic=extrahepatic)
     evidence, reference, threshold, box = judgement.evidence, judgement.reference, judgement.threshold, judgement.box
     numbers = lesions.labels[box]
-    classes, warnings = _classes(evidence, reference, threshold, numbers, liver.grid.spacing_mm)
+    classes, warnings = _classes(judgement, evidence, threshold, numbers, liver.grid.spacing_mm)
     roi = np.zeros(liver.grid.shape_zyx, np.uint8)
     if reference is not None:
         roi[box] = reference.balls
@@ -113,12 +116,16 @@ def segment_viability(
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What viability is judged by: the evidence in ``box``, the parenchyma compared with, and the threshold."""
+    """What viability is judged by: the evidence in ``box``, the parenchyma compared with, and the threshold.
+
+    ``extrahepatic`` are the numbers of lesions that any enhancement makes viable.
+    """
 
     evidence: Evidence
     reference: Reference | None
     threshold: float
     box: tuple[slice, slice, slice]
+    extrahepatic: tuple[int, ...] = ()
 
     def classes_of(
         self,
@@ -128,13 +135,18 @@ class Judgement:
         spacing: tuple[float, float, float],
     ) -> NDArray[np.bool_]:
         """Where lesions ``numbers`` are viable by other evidence and another threshold, the reference staying."""
-        classes, _ = _classes(evidence, self.reference, threshold, numbers, spacing)
+        classes, _ = _classes(self, evidence, threshold, numbers, spacing)
         viable: NDArray[np.bool_] = classes == VIABLE
         return viable
 
 
 def judgement_of(
-    phases: Mapping[Phase, Scan], liver: Segmentation, lesions: Segmentation, *, subtract_native: bool = True
+    phases: Mapping[Phase, Scan],
+    liver: Segmentation,
+    lesions: Segmentation,
+    *,
+    subtract_native: bool = True,
+    extrahepatic: Collection[int] = (),
 ) -> Judgement:
     """Evidence, reference and threshold of a visit, as ``segment_viability`` uses them; same errors."""
     if not phases:
@@ -147,7 +159,7 @@ def judgement_of(
     evidence = evidence_of(phases, box, spacing, subtract_native)
     numbers = lesions.labels[box]
     reference = reference_of(evidence.signal, liver.mask()[box], numbers != 0, spacing) if evidence.judged else None
-    return Judgement(evidence, reference, viable_threshold(evidence, reference), box)
+    return Judgement(evidence, reference, viable_threshold(evidence, reference), box, tuple(extrahepatic))
 
 
 def _method_words(evidence: Evidence, reference: Reference | None, threshold: float) -> str:
@@ -181,8 +193,8 @@ def _box(mask: NDArray[np.bool_], margin: int = 4) -> tuple[slice, slice, slice]
 
 
 def _classes(
+    judgement: Judgement,
     evidence: Evidence,
-    reference: Reference | None,
     threshold: float,
     numbers: NDArray[np.integer],
     spacing: tuple[float, float, float],
@@ -190,7 +202,10 @@ def _classes(
     inside = numbers != 0
     masked = masked_by_dense(evidence, inside, spacing)
     bright = evidence.signal > threshold
-    classes = rises(evidence, reference)
+    if judgement.extrahepatic:
+        outside = np.isin(numbers, judgement.extrahepatic)
+        bright[outside] = enhances(evidence)[outside]
+    classes = rises(evidence, judgement.reference)
     classes[bright] = VIABLE
     classes[masked.dense | (masked.blurred & bright)] = UNCERTAIN
     warnings = []

@@ -23,6 +23,7 @@ __all__ = [
     "FALLBACK",
     "Evidence",
     "Masked",
+    "enhances",
     "evidence_of",
     "masked_by_dense",
     "rises",
@@ -139,9 +140,7 @@ def rises(evidence: Evidence, reference: Reference | None) -> NDArray[np.uint8]:
     classes = np.full(evidence.signal.shape, UNCERTAIN, np.uint8)
     if evidence.judged is None or (evidence.native is None and not evidence.is_ct):
         return classes
-    base: Any = np.float32(ASSUMED_NATIVE_HU) if evidence.native is None else evidence.native
-    scale: Any = np.float32(1) if evidence.is_ct else 100 / np.maximum(base, np.float32(1e-6))
-    over = {p: (v - base) * scale for p, v in evidence.enhanced.items()}
+    over = _over_native(evidence)
     classes[np.logical_and.reduce([rise < NOT_ENHANCING_HU for rise in over.values()])] = NECROSIS
     has_risen = evidence.native is not None or (
         reference is not None and reference.mean >= ASSUMED_LIVER_HU + LIVER_RISE_HU
@@ -151,6 +150,24 @@ def rises(evidence: Evidence, reference: Reference | None) -> NDArray[np.uint8]:
     if evidence.native is not None and evidence.is_ct:
         classes[evidence.native < FIELD_MIN_HU] = UNCERTAIN
     return classes
+
+
+def _over_native(evidence: Evidence) -> dict[Phase, Floats]:
+    # HU, percent of the native signal on MR
+    base: Any = np.float32(ASSUMED_NATIVE_HU) if evidence.native is None else evidence.native
+    scale: Any = np.float32(1) if evidence.is_ct else 100 / np.maximum(base, np.float32(1e-6))
+    return {p: (v - base) * scale for p, v in evidence.enhanced.items()}
+
+
+def enhances(evidence: Evidence) -> Bools:
+    """Where some phase rises by 20 HU (20 % on MR) over native, taken as 45 HU where none can be subtracted.
+
+    Nowhere when nothing can be said. Soft tissue outside the liver has no liver to be compared with.
+    """
+    if evidence.judged is None or (evidence.native is None and not evidence.is_ct):
+        return np.zeros(evidence.signal.shape, bool)
+    risen: Bools = np.logical_or.reduce([rise >= ENHANCING_HU for rise in _over_native(evidence).values()])
+    return risen
 
 
 def masked_by_dense(evidence: Evidence, inside: Bools, spacing: Spacing) -> Masked:

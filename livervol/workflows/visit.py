@@ -15,6 +15,7 @@ from livervol.measure.pairing import EarlierVisit, pair_lesions, renumbered
 from livervol.measure.resection import operation
 from livervol.scan import Phase, Scan
 from livervol.segment.external import liver_segmenter
+from livervol.segment.lesion_facts import lesion_facts
 from livervol.segment.lesions import segment_lesions
 from livervol.segment.liver import LiverResult
 from livervol.segment.phase import recognise_phases
@@ -58,13 +59,13 @@ def run_visit(
     ``inputs`` are INPUT words (a DICOM folder, ``phase=PATH`` pairs, one image); ``earlier`` are the same
     course's visits so far, whose lesion numbers are kept. Raises ``LivervolError`` when the input is refused.
     """
-    settings = settings or VisitSettings()
-    _check(settings)
+    settings, given = settings or VisitSettings(), given or GivenMasks()
+    _check(settings, given)
     draw = liver_segmenter(settings.model)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs)
-        work = Work(masks=(given or GivenMasks()).read(visit.scans))
+        work = Work(masks=given.read(visit.scans))
         progress("recognising phases")
         _recognise(work, visit)
         progress("finding the liver")
@@ -94,7 +95,7 @@ def measure_masks(
     with the reason.
     """
     settings = settings or VisitSettings()
-    _check(settings)
+    _check(settings, given)
     with atomic_folder(out, overwrite=settings.overwrite) as folder:
         progress("reading")
         visit = read_visit(inputs) if inputs else None
@@ -248,14 +249,25 @@ def _judge_viability(work: Work, settings: VisitSettings) -> None:
         accept_early_arterial=settings.accept_early_arterial,
         # a native scan that does not fit voxel by voxel would turn misfit into enhancement; it still shows lipiodol
         subtract_native=Phase.NATIVE not in work.not_subtracted,
+        extrahepatic=[number for number, site in settings.sites if site != "liver"],
     )
+    work.lesion_words = lesion_facts(work.phases, work.masks["liver"], work.masks["lesions"], result)
     work.evaluable, work.evaluable_reason = result.mrecist_evaluable, result.reason
     work.quality += result.warnings
     work.viability_method, work.judgement = result.method, result.judgement
     work.masks.update(viable=result.viable, necrosis=result.necrosis, uncertain=result.uncertain)
 
 
-def _check(settings: VisitSettings) -> None:
+def _check(settings: VisitSettings, given: GivenMasks) -> None:
+    if settings.sites and given.lesions is None:
+        raise ScanError(
+            refusal(
+                "sites without a lesion mask",
+                expected="--lesions PATH with the lesions that the sites are for",
+                got="lesions that are still to be found",
+                do="Give a mask, or set sites in the viewer.",
+            )
+        )
     settings.report.check()
     for slug in settings.resections:
         operation(slug)  # an unknown name is refused before any work is done

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from livervol import __version__
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
 from livervol.measure.pairing import Track
 from livervol.measure.remnant_rows import RemnantSettings, measure_remnants
 from livervol.measure.uncertainty import Spread, spread_of_lesions, with_intervals
-from livervol.measure.visit import VisitMeasurements, measure_visit
+from livervol.measure.visit import VisitMeasurements, at_sites, summed, visit_parts
 from livervol.report.document import visit_date
 from livervol.report.visit import VisitPage, write_visit_report
+from livervol.scan import Segmentation
 from livervol.segment.viability_spread import boundary_variants, viability_variants
 from livervol.workflows.anatomy import vessel_measurements, vessels_entry
 from livervol.workflows.plan import spread_entry
@@ -24,13 +27,29 @@ from livervol.workflows.visit_state import Progress, VisitOutput, VisitSettings,
 __all__ = ["measure_and_write"]
 
 
+def _with_words(measured: VisitMeasurements, work: Work) -> VisitMeasurements:
+    """Lesions with what was told of them besides numbers."""
+    words = work.lesion_words
+    lesions = (replace(one, attributes={**one.attributes, **words.get(one.number, {})}) for one in measured.lesions)
+    return replace(measured, lesions=tuple(lesions))
+
+
+def _of_liver(work: Work, settings: VisitSettings) -> Segmentation | None:
+    """The lesions of the liver alone: no operation on the liver removes others."""
+    lesions = work.masks.get("lesions")
+    elsewhere = [number for number, site in settings.sites if site != "liver"]
+    if lesions is None or not elsewhere:
+        return lesions
+    return replace(lesions, labels=np.where(np.isin(lesions.labels, elsewhere), 0, lesions.labels))
+
+
 def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
     if not settings.resections:
         return measured
     remnants = measure_remnants(
         work.masks["liver"],
         work.masks["segments"],
-        work.masks.get("lesions"),
+        _of_liver(work, settings),
         settings.resections,
         settings.patient,
         RemnantSettings(spread=work.spread),
@@ -101,6 +120,7 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
                 "resections": list(settings.resections),
                 "segments_method": settings.segments_method,
                 **({"model": settings.model} if settings.model else {}),
+                **({"sites": {str(number): site for number, site in settings.sites}} if settings.sites else {}),
             },
             "inputs": [
                 {"kind": source.kind, "uids": list(source.uids), "voxels_sha256": source.sha256}
@@ -115,13 +135,14 @@ def measure_and_write(
 ) -> VisitOutput:
     """All numbers of the visit into ``folder``, as ``final`` will be called: masks, phases, tables and the report."""
     progress("measuring")
-    measured = measure_visit(
+    parts = visit_parts(
         work.masks["liver"],
         lesions=work.masks.get("lesions"),
         viable=work.masks.get("viable"),
         segments=work.masks.get("segments"),
         uncertain=work.masks.get("uncertain"),
     )
+    measured = _with_words(summed(at_sites(parts, dict(settings.sites))), work)
     measured, spread = _with_spread(work, measured)
     measured = _with_remnants(work, settings, measured)
     document = {**_document(work, settings, measured), "lesion_spread": _lesion_spread_entry(spread)}

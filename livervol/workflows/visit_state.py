@@ -49,7 +49,10 @@ class GivenMasks:
 
 @dataclass(frozen=True)
 class VisitSettings:
-    """What a user may decide about a visit; recorded in the provenance."""
+    """What a user may decide about a visit; recorded in the provenance.
+
+    ``sites`` (lesion number, word of ``records.SITES``) places lesions of a given mask outside the liver.
+    """
 
     accept_early_arterial: bool = False
     overwrite: bool = False
@@ -58,6 +61,7 @@ class VisitSettings:
     model: str | None = None
     segments_method: str = "shape"
     report: ReportSettings = field(default_factory=ReportSettings)
+    sites: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,7 @@ class Work:
     spread: SegmentSpread | None = None
     tracks: tuple[Track, ...] = ()
     judgement: Judgement | None = None
+    lesion_words: dict[int, dict[str, str]] = field(default_factory=dict)
     vessels: VesselsResult | None = None
     disagreement_percent: dict[str, float] = field(default_factory=dict)
 
