@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from livervol.measure.cut_surface import CutSurface, surface_parts
@@ -100,8 +101,8 @@ class CutBox(QWidget):
             gestures.handlers[kind] = self._draw
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        hint = QLabel("<b>Your cut</b>: drag a line in one slice or several, then drag its handles")
-        hint.setWordWrap(True)
+        hint = QLabel("<b>Your cut</b>: drag a line, then its handles")
+        hint.setToolTip("In one slice or in several")
         box.addWidget(hint)
         row = QHBoxLayout()
         for text, name, tip, do in (
@@ -115,6 +116,9 @@ class CutBox(QWidget):
         self.says = QLabel("")
         self.says.setObjectName("plane_says")
         self.says.setWordWrap(True)
+        # a wrapped label in a scrolled page gets the height of one line only
+        self.says.setMinimumHeight(3 * self.says.fontMetrics().lineSpacing())
+        self.says.setAlignment(Qt.AlignmentFlag.AlignTop)
         box.addWidget(self.says)
 
     @property
