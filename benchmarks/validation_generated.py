@@ -118,7 +118,7 @@ def repeatability(*, tiny: bool) -> dict[str, Any]:
         "none, again": lambda s: s,
         "noise of 8 HU": _noisy,
         "slices of 4 mm": lambda s: s.resampled(s.grid.with_spacing((4.0, *s.grid.spacing_mm[1:]))),
-        "shifted by half a voxel": lambda s: s.resampled(s.grid.with_spacing((2.9, 2.1, 2.1))),
+        "voxels of 2.1 x 2.1 x 2.9 mm": lambda s: s.resampled(s.grid.with_spacing((2.9, 2.1, 2.1))),
     }
     for name, change in list(changes.items())[: 1 if tiny else None]:
         changed = change(scan)
