@@ -17,7 +17,7 @@ from livervol.measure.uncertainty import sum_interval
 from livervol.records import Course, Lesion, ResponseRow, Visit
 from livervol.report.course import CoursePage, course_html
 from livervol.report.document import lesion_spread
-from livervol.report.pages import write_report
+from livervol.report.pages import ReportSettings, write_report
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
 from livervol.workflows.course_judgement import conversion_entry, probability_entries
@@ -172,9 +172,11 @@ def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
     }
 
 
-def run_demo(out: str | Path, *, overwrite: bool = False, progress: Progress = silent) -> CourseOutput:
+def run_demo(
+    out: str | Path, *, overwrite: bool = False, report: ReportSettings | None = None, progress: Progress = silent
+) -> CourseOutput:
     """The whole job on the sample course: three visits segmented, measured and reported, then the response."""
     course = sample_scans_folder() / "course"
     folders = sorted(course.glob("visit_*"))
-    settings = VisitSettings(overwrite=overwrite)
+    settings = VisitSettings(overwrite=overwrite, report=report or ReportSettings())
     return run_course("demo", [[folder] for folder in folders], out, settings=settings, progress=progress)
