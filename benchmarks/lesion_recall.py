@@ -2,8 +2,8 @@
 
     python benchmarks/lesion_recall.py [--folds WORK] [--livers FOLDER] [--only NAME ...]
 
-Scans: train_ct/lits_000 to lits_010 of LIVERVOL_SHARED. With ``--folds`` (fold_K.onnx and prior_K.npz, as liver_v1
-makes them) each liver is outlined by the network and atlas that never saw the patient; else by the released ones. The
+Scans: train_ct/lits_000 to lits_010 of LIVERVOL_SHARED. With ``--folds`` (fold_K.onnx and prior_K.npz, as the liver
+model's fit.py makes them) each liver is outlined by what never saw the patient; else by the released networks. The
 detector learns nothing from labels. 006 to 010 are near-copies of one patient: they are counted apart and together as
 one patient. 000 and 001 are at full resolution. ``--livers`` keeps the outlines as NAME.npz.
 """
@@ -24,7 +24,7 @@ from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import label_components
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.lesions import segment_lesions
-from livervol.segment.liver import segment_liver
+from livervol.segment.liver import MODEL, segment_liver
 from livervol.segment.phase import recognise_phases
 
 SCANS = ("000", "001", "003", "005", "006", "007", "008", "009", "010")
@@ -39,7 +39,7 @@ def outline(scan: Scan, name: str, folds: Path | None, kept: Path | None) -> Seg
     if folds is None:
         found = segment_liver(scan).segmentation
     else:
-        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models" / "liver_v1"))
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models" / MODEL))
         from cases import fold_of
         from evaluate import fold_card, read_prior
 

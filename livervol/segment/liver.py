@@ -21,12 +21,13 @@ from livervol.segment.liver_order import DRAWN_IN_MR, misplaced
 from livervol.segment.liver_pose import find_pose
 from livervol.segment.liver_prior import LIVER, LiverPrior, load_prior
 from livervol.segment.liver_search import LiverView, dice_of, find_liver
+from livervol.segment.liver_turned import better_turned
 from livervol.segment.liver_warp import liver_map
 from livervol.segment.model import ModelCard, find_model
 
 __all__ = ["MODEL", "LiverResult", "segment_liver"]
 
-MODEL = "liver_v1"
+MODEL = "liver_v2"
 
 #: A liver smaller than this is not credible in any scan of an adult, however cropped.
 LEAST_ML = 100.0
@@ -100,6 +101,10 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
         "uncertain_ml": float(np.count_nonzero(uncertain)) * scan.grid.voxel_ml,
     }
     confidence = confidence_of(view.soft_dice, consent)
+    if confidence < CONFIDENT:
+        way = better_turned(straight_scan(scan, LATTICE_MM), prior or load_prior())
+        if way is not None:
+            raise _refusal("a patient the way the header says", f"a scan that fits much better {way}")
     return LiverResult(
         Segmentation(mask, scan.grid, {1: "liver"}, MODEL),
         confidence,

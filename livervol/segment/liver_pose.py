@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from livervol.segment.body import StraightScan, block_means, body_box, soft_tiss
 from livervol.segment.liver_intensity import BINS, intensity_bins, learned, starting_histograms
 from livervol.segment.liver_prior import LIVER, LiverPrior
 
-__all__ = ["Pose", "find_pose"]
+__all__ = ["Pose", "find_pose", "starting_evidence"]
 
 #: Trunk depth and width in mm of the mean atlas body, at the level of the liver.
 ATLAS_DEPTH_MM, ATLAS_WIDTH_MM = 205.0, 310.0
@@ -151,18 +152,13 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     is no body.
     """
     atlas = prior.coarser(2)
-    coarse = _Samples(straight, max(1, round(9 / straight.spacing_mm)), atlas)
-    starts = _starts(coarse, straight) if min(coarse.means.shape) > 1 else []
+    coarse, starts = _first_look(straight, atlas)
     if not starts:
         raise ScanError(
             refusal("no body found", expected="a scan of the trunk", got="no connected soft tissue of a trunk's size",
                     do="Check the scan and its modality, or give --liver.")
         )  # fmt: skip
-    known = starting_histograms(straight, coarse.bins)
-
-    def first(pose: NDArray[np.float64]) -> NDArray[np.float32]:
-        return coarse.learn(pose, known, 1 if straight.modality == "CT" else 3)
-
+    first = _first_likelihood(straight, coarse)
     ranked = sorted(((coarse.evidence(p, first(p)), n) for n, p in enumerate(starts)), reverse=True)
     followed: list[NDArray[np.float64]] = []
     for _, n in ranked:
@@ -171,6 +167,23 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     fine = _Samples(straight, max(1, round(6 / straight.spacing_mm)), atlas)
     # two resolutions together: neither alone told the right level in every scan
     return max((_follow(start, first(start), coarse, fine) for start in followed), key=lambda found: found[0])[1]
+
+
+def starting_evidence(straight: StraightScan, prior: LiverPrior) -> float:
+    """Evidence in nats per ml of the best of the poses a search would start from; 0 where there is no body."""
+    coarse, starts = _first_look(straight, prior.coarser(2))
+    first = _first_likelihood(straight, coarse)
+    return max((float(coarse.evidence(pose, first(pose))) for pose in starts), default=0.0)
+
+
+def _first_look(straight: StraightScan, atlas: LiverPrior) -> tuple[_Samples, list[NDArray[np.float64]]]:
+    coarse = _Samples(straight, max(1, round(9 / straight.spacing_mm)), atlas)
+    return coarse, _starts(coarse, straight) if min(coarse.means.shape) > 1 else []
+
+
+def _first_likelihood(straight: StraightScan, coarse: _Samples) -> Callable[[NDArray[np.float64]], NDArray[np.float32]]:
+    known = starting_histograms(straight, coarse.bins)
+    return lambda pose: coarse.learn(pose, known, 1 if straight.modality == "CT" else 3)
 
 
 def _follow(

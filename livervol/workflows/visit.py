@@ -178,6 +178,8 @@ def _find_liver(work: Work, draw: Callable[[Scan], LiverResult]) -> None:
     if "liver" not in work.masks:
         found = draw(work.phases[work.reference])
         work.masks["liver"] = found.segmentation
+        if found.uncertain is not None:
+            work.masks["liver_uncertain"] = found.uncertain
         # other people's models say nothing of their confidence
         if not math.isnan(found.confidence):
             work.confidence["liver"] = round(float(found.confidence), 3)

@@ -16,10 +16,10 @@ from livervol.segment.body import StraightScan
 from livervol.segment.liver_net import NEIGHBOURS, Sight, look, network_channels, network_grey
 from livervol.segment.model import find_model, predict
 
-sys.path.insert(0, str(models_folder() / "liver_v1"))
+sys.path.insert(0, str(models_folder() / "liver_v2"))
 from cases import CHAOS_CASES, CLASSES, NAMES, NEAR_COPIES, fold_of
 
-CARD = find_model("liver_v1")
+CARD = find_model("liver_v2")
 
 
 def straight(values, modality="CT", high=275.0):

@@ -19,9 +19,9 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parent
 
 CARD = """\
-name = "liver_v1"
+name = "liver_v2"
 task = "liver"
-version = "1"
+version = "2"
 weights = "weights.onnx"
 sha256 = "{weights}"
 licence = "CC BY-SA 4.0"

@@ -4,6 +4,10 @@
     python fit.py --work WORK --name trunk_01 --folds 0 1 --steps 3000
     python fit.py --work WORK --name fold_2 --folds 0 1 3 4 --start trunk_01 --steps 1200 --shuffle 6500 --decay
 
+The released weights: trunks of folds 0, 1 and of 2, 3, 4 (1,450 and 2,150 steps); from them the heads fold_0 (1,300),
+fold_1 to fold_4 and final (1,100 each, --decay); from those, with --shuffle 6000 --decay, v2_fold_2 and v2_fold_3
+(1,200), v2_fold_4 (1,000) and v2_final (1,800), released as final. fold_0 and fold_1 were not taken further.
+
 A network is fitted on the scans of ``--folds`` alone. A trunk sees the examples in order, at an even rate; the
 networks that start from it (``--start``; its folds must be among their own, so that no network has ever seen a scan it
 is tested on) draw from the examples made so far, and their rate decays to zero at the last step. WORK/NAME.pt holds
