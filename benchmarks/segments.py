@@ -267,7 +267,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="scores: without imperfect masks and landmarks")
-    parser.add_argument("--livers", type=int, default=10)
+    parser.add_argument("--livers", type=int, default=6)
     chosen = parser.parse_args()
     if chosen.part in ("scores", "atypical") and chosen.out is None:
         parser.error("--out is needed")
