@@ -31,6 +31,11 @@ __all__ = ["MIN_DIAMETER_MM", "LesionResult", "segment_lesions"]
 MIN_DIAMETER_MM = 8.0
 #: A believed lesion: response in contrast units and over noise, compactness, contact with the outside, leak.
 MIN_RESPONSE, MIN_SIGMAS, MIN_COMPACTNESS, MAX_CONTACT, MAX_LEAK = 5.0, 4.4, 0.50, 0.45, 0.25
+#: At large scales most of the liver is near the lesion, which then passes for noise: fewer sigmas from this scale (mm).
+LARGE_SCALE_MM, LARGE_SIGMAS = 8.0, 3.5
+#: Blobs of two phases at one place, each too weak alone, are believed together when response and noise of both, added
+#: as squares, reach what two phases just believed would have; they share at least this much (Dice).
+BOTH, SHARED_DICE = 2**0.5, 0.4
 #: Small lesions closer to the surface are fissures and partial volume more often than lesions.
 MIN_CENTRE_DEPTH_MM, SURE_RESPONSE = 4.5, 10.0
 #: The same where vessels look like the lesions sought (bright in the portal phase, dark before contrast).
@@ -84,10 +89,12 @@ def segment_lesions(phases: Mapping[Phase, Scan], liver: Segmentation) -> Lesion
     tissues = {phase: liver_tissue(scan, work) for phase, scan in _used(phases).items()}
     inside = np.logical_and.reduce([t.inside for t in tissues.values()])
     found = [_Found(m.mask, list(m.phases), m.share) for m in mixed_lesions(tissues, inside, work)]
+    faint: list[tuple[Phase, Region]] = []
     for phase in tissues:
         for sign in (-1, 1):
             strict = _is_strict(phase, phases[phase], sign)
-            _add_blobs(found, phase, sign, strict, tissues, work)
+            faint += [(phase, region) for region in _add_blobs(found, phase, sign, strict, tissues, work)]
+    _add_agreeing(found, faint, inside.shape)
     all_values = {p: tissues[p] if p in tissues else liver_tissue(s, work) for p, s in phases.items()}
     kept, warnings = _without_cysts(found, all_values, phases, work)
     segmentation, order = _on_grid(kept, liver, work)
@@ -113,7 +120,9 @@ def _is_strict(phase: Phase, scan: Scan, sign: int) -> bool:
 
 def _add_blobs(
     found: list[_Found], phase: Phase, sign: int, strict: bool, tissues: Mapping[Phase, Tissue], work: WorkGrid
-) -> None:
+) -> list[Region]:
+    """Adds what one phase shows; returns what has a lesion's shape there but too little strength."""
+    faint = []
     tissue = tissues[phase]
     spacing = work.grid.spacing_mm
     smooth = smoothed_inside(tissue.residual, tissue.inside, LIGHT_MM, work.grid)
@@ -122,15 +131,42 @@ def _add_blobs(
         if taken[blob.at] or any(f.mask[blob.at] and phase in f.phases for f in found):
             continue
         region = grow(blob, smooth, tissue.inside, spacing, sign)
-        if region is None or not _is_believed(region, tissue, strict) or _is_vessel(region, phase, sign, tissues, work):
+        if region is None or not _is_shaped(region, tissue, strict) or _is_vessel(region, phase, sign, tissues, work):
+            continue
+        least = LARGE_SIGMAS if blob.scale_mm >= LARGE_SCALE_MM else MIN_SIGMAS
+        if blob.response < MIN_RESPONSE or blob.sigmas < least:
+            faint.append(region)
             continue
         taken[region.box] |= region.mask
         _merge(found, region, phase, taken.shape)
+    return faint
 
 
-def _is_believed(region: Region, tissue: Tissue, strict: bool) -> bool:
+def _add_agreeing(found: list[_Found], faint: list[tuple[Phase, Region]], shape: tuple[int, ...]) -> None:
+    """Adds faint regions that another phase shows at the same place, strongest first."""
+    faint = sorted(faint, key=lambda one: -one[1].blob.sigmas)
+    for i, (phase, region) in enumerate(faint):
+        for other_phase, other in faint[i + 1 :]:
+            blobs = region.blob, other.blob
+            strong = (
+                np.hypot(*(b.response for b in blobs)) >= BOTH * MIN_RESPONSE
+                and np.hypot(*(b.sigmas for b in blobs)) >= BOTH * MIN_SIGMAS
+            )
+            if other_phase is not phase and strong and _dice(region, other, shape) >= SHARED_DICE:
+                _merge(found, region, phase, shape)
+                _merge(found, other, other_phase, shape)
+
+
+def _dice(a: Region, b: Region, shape: tuple[int, ...]) -> float:
+    whole = np.zeros(shape, bool)
+    whole[a.box] = a.mask
+    return 2.0 * float((whole[b.box] & b.mask).sum()) / float(a.mask.sum() + b.mask.sum())
+
+
+def _is_shaped(region: Region, tissue: Tissue, strict: bool) -> bool:
+    """Whether size, shape and place are a lesion's, whatever its strength."""
     blob = region.blob
-    if region.diameter_mm < MIN_DIAMETER_MM or blob.response < MIN_RESPONSE or blob.sigmas < MIN_SIGMAS:
+    if region.diameter_mm < MIN_DIAMETER_MM:
         return False
     if region.compactness < MIN_COMPACTNESS or region.contact > MAX_CONTACT or region.leak > MAX_LEAK:
         return False
