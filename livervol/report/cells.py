@@ -14,18 +14,12 @@ from livervol.report.solids import removed_words
 from livervol.report.words import Words
 
 __all__ = [
-    "Card",
-    "Cell",
-    "Column",
-    "Table",
-    "Verdict",
-    "flr_verdict",
-    "gauge",
-    "key_line",
-    "measured",
+    "FLR", "Card", "Cell", "Column", "Table", "Verdict", "flr_card", "flr_verdict", "gauge", "key_line", "measured",
     "operation_name",
-]
+]  # fmt: skip
 
+#: The key of the remnant's share that is called FLR %.
+FLR = "flr_of_functional_percent"
 #: The trial's threshold of the remnant, percent of the functional liver.
 FLR_THRESHOLD_PERCENT = PROTOCOLS["trial"].threshold_percent
 
@@ -138,4 +132,18 @@ def key_line(color: str, dash: str = "") -> Markup:
     return Markup(
         '<svg viewBox="0 0 26 10" aria-hidden="true"><rect width="26" height="10" fill="#111"/>'
         f'<path d="M2 5h22" stroke="{color}" stroke-width="2"{dashed}/></svg>'
+    )
+
+
+def flr_card(w: Words, slug: str, values: Mapping[str, Any], note: str = "") -> Card:
+    """An operation's remnant as a key number: FLR of the functional liver, interval, gauge and verdict."""
+    value, interval = values.get(FLR), values.get(f"{FLR}_interval")
+    return Card(
+        w("card.flr", operation=operation_name(w, slug)),
+        w.number(value, 1, "%"),
+        w("card.interval", range=w.span(interval)) if interval else "",
+        flr_verdict(w, value, interval),
+        note,
+        gauge(w, value, interval) if isinstance(value, (int, float)) else Markup(),
+        main=True,
     )

@@ -8,16 +8,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from livervol.report.cells import Card, Cell, Column, Table, Verdict
+from livervol.report.cells import Card, Verdict
 from livervol.report.cohort_plots import Bar, Lane, Step, Thread, spider, survival_plot, swimmer, waterfall
-from livervol.report.pages import render, said
+from livervol.report.cohort_tables import (
+    adverse_table,
+    agreement_table,
+    best_table,
+    conversion_table,
+    endpoints_table,
+    failed_table,
+    interval_text,
+    pathology_table,
+    pathology_text,
+    treatment_table,
+)
+from livervol.report.pages import render
 from livervol.report.plots import Plot, figure_words, svg_of
 from livervol.report.visit import provenance_rows
 from livervol.report.words import Words, words_of
 
 __all__ = ["CohortPage", "Curves", "cohort_html", "page_document", "page_from", "plots_of"]
 
-_ITEMS = ("child_pugh", "ecog", "extrahepatic", "vessels", "flr")
 _CARDS = ("ORR", "DCR", "conversion")
 
 
@@ -143,24 +154,17 @@ def cohort_html(page: CohortPage, plots: Mapping[str, Plot], language: str = "en
         cards=_cards(page, w),
         figures={stem: _figure(page, stem, plot, w) for stem, plot in plots.items()},
         curves=[f"kaplan_meier_{curve.endpoint.lower()}" for curve in page.curves],
-        endpoints=[{"name": group, "table": _endpoints(page, group, w)} for group in groups],
-        best=_best(page, w),
-        conversion=_conversion(page, w),
-        pathology=_pathology(page, w),
-        pathology_text=_pathology_text(page, w),
-        agreement=_agreement(page, w),
-        treatment=_treatment(page, w),
-        adverse=_adverse(page, w),
-        failed=_failed(page, w),
+        endpoints=[{"name": group, "table": endpoints_table(page, group, w)} for group in groups],
+        best=best_table(page, w),
+        conversion=conversion_table(page, w),
+        pathology=pathology_table(page, w),
+        pathology_text=pathology_text(page, w),
+        agreement=agreement_table(page, w),
+        treatment=treatment_table(page, w),
+        adverse=adverse_table(page, w),
+        failed=failed_table(page, w),
         provenance=provenance_rows({"provenance": page.provenance}, w),
     )
-
-
-def _interval(w: Words, row: Mapping[str, Any], decimals: int = 1) -> str:
-    if row["low"] is None and row["high"] is None:
-        return ""
-    low, high = (w("plot.not_reached") if row[k] is None else w.number(row[k], decimals) for k in ("low", "high"))
-    return w("range", low=low, high=high)
 
 
 def _primary(page: CohortPage, endpoint: str, measure: str) -> Mapping[str, Any] | None:
@@ -175,7 +179,7 @@ def _cards(page: CohortPage, w: Words) -> list[Card]:
         if row is None:
             continue
         count = w("cohort.of", events=row["events"], n=row["n"])
-        shown = w("card.interval", range=_interval(w, row))
+        shown = w("card.interval", range=interval_text(w, row))
         cards.append(
             Card(w(f"cohort.card_{name.lower()}"), w.number(row["estimate"], 1, "%"), shown, note=count, main=True)
         )
@@ -188,7 +192,7 @@ def _cards(page: CohortPage, w: Words) -> list[Card]:
             if row["estimate"] is None
             else w("plot.median_months", months=w.number(row["estimate"]))
         )
-        shown = w("card.interval", range=_interval(w, row)) if _interval(w, row) else ""
+        shown = w("card.interval", range=interval_text(w, row)) if interval_text(w, row) else ""
         note = w("cohort.events", events=row["events"], n=row["n"])
         cards.append(Card(w("cohort.card_median", name=name), value, shown, note=note))
     if page.failed:
@@ -221,144 +225,3 @@ def _what(page: CohortPage, stem: str, plot: Plot, w: Words) -> str:
     curve = next((c for c in page.curves if stem.endswith(c.endpoint.lower())), None)
     texts = [_median(w, row) for row in curve.medians] if curve is not None else []
     return "; ".join(text for text in texts if text) or w("cohort.alt_rows", count=len(plot.rows))
-
-
-def _endpoints(page: CohortPage, group: str, w: Words) -> Table:
-    columns = (
-        Column(w("cohort.endpoint"), True), Column(w("cohort.measure"), True), Column(w("cohort.events_n")),
-        Column(w("cohort.estimate")), Column(w("cohort.interval")),
-    )  # fmt: skip
-    rows = []
-    for row in page.rows:
-        if row["variant"] != "primary" or row["group"] != group or str(row["endpoint"]).startswith("BOR "):
-            continue
-        if row["estimate"] is None and str(row["measure"]).startswith("at "):
-            continue  # a landmark beyond follow-up says nothing
-        decimals = 4 if row["unit"] == "1" else 1
-        unit = {"%": "%", "months": w("plot.months")}.get(str(row["unit"]), "")
-        value = (
-            w("plot.not_reached")
-            if row["estimate"] is None and row["unit"] == "months"
-            else w.number(row["estimate"], decimals, unit)
-        )
-        rows.append(
-            [
-                Cell(
-                    said(w, row["endpoint"]),
-                    note=said(w, row["method"]) if row["unit"] == "%" and row["measure"] == "rate" else "",
-                ),
-                Cell(said(w, row["measure"])),
-                Cell(w("cohort.of", events=row["events"], n=row["n"])),
-                Cell(value),
-                Cell(_interval(w, row)),
-            ]
-        )
-    return Table(columns, rows)
-
-
-def _best(page: CohortPage, w: Words) -> Table:
-    columns = (Column(w("cohort.category"), True), Column(w("cohort.count")), Column(w("cohort.share")))
-    total = sum(page.best.values())
-    rows = [
-        [
-            Cell(w.term("category", word)),
-            Cell(w.number(n, 0)),
-            Cell(w.number(100 * n / total if total else None, 1, "%")),
-        ]
-        for word, n in page.best.items()
-    ]
-    return Table(columns, rows)
-
-
-def _conversion(page: CohortPage, w: Words) -> Table:
-    columns = (
-        Column(w("conversion.item"), True),
-        *(Column(w(f"conversion.item_{k}")) for k in ("met", "unmet", "open")),
-    )
-    rows = [
-        [
-            Cell(w.term("item", name)),
-            *(Cell(w.number(page.conversion[name].get(k, 0), 0)) for k in ("met", "unmet", "open")),
-        ]
-        for name in _ITEMS
-        if name in page.conversion
-    ]
-    return Table(columns, rows)
-
-
-def _pathology(page: CohortPage, w: Words) -> Table:
-    columns = (
-        Column(w("cohort.patient"), True), Column(w("pathology.viable_imaging")),
-        Column(w("pathology.viable_pathology")),
-        Column(w("pathology.difference")), Column(w("pathology.viable_ml")),
-    )  # fmt: skip
-    rows = [
-        [
-            Cell(row["patient"]),
-            Cell(w.number(None if row["imaging"] is None else 100 - row["imaging"], 0)),
-            Cell(w.number(100 - row["pathology"], 0)),
-            Cell(w.signed(None if row["imaging"] is None else row["imaging"] - row["pathology"], 0, "")),
-            Cell(w.number(row["viable_ml"], 1)),
-        ]
-        for row in page.pathology
-    ]
-    return Table(columns, rows)
-
-
-def _pathology_text(page: CohortPage, w: Words) -> str:
-    found = page.pathology_summary
-    if not found:
-        return ""
-    return w(
-        "pathology.summary", n=found["n"], bias=w.signed(found["bias"], 1, ""),
-        range=w("range", low=w.number(found["low"]), high=w.number(found["high"])),
-        icc=w.number(found["icc"], 2),
-        icc_range=w("range", low=w.number(found["icc_low"], 2), high=w.number(found["icc_high"], 2)),
-    )  # fmt: skip
-
-
-def _agreement(page: CohortPage, w: Words) -> Table:
-    columns = (
-        Column(w("agreement.criterion"), True), Column(w("agreement.readers")), Column(w("agreement.visits")),
-        Column(w("agreement.observed")), Column(w("agreement.kappa")), Column(w("agreement.ac1")),
-        Column(w("agreement.icc")),
-    )  # fmt: skip
-
-    def cell(row: Mapping[str, Any], name: str) -> Cell:
-        value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
-        return Cell(w.number(value, 2), w.span((low, high), 2) if None not in (low, high) else "")
-
-    rows = [
-        [
-            Cell(w.term("criterion", row["criterion"]), w("list_separator").join(row["names"])),
-            Cell(w.number(row["readers"], 0)),
-            Cell(w.number(row["visits"], 0)),
-            Cell(w.number(100 * row["observed"], 0, "%")),
-            cell(row, "kappa"),
-            cell(row, "ac1"),
-            cell(row, "icc"),
-        ]
-        for row in page.agreement
-    ]
-    return Table(columns, rows)
-
-
-def _treatment(page: CohortPage, w: Words) -> Table:
-    columns = (Column(w("event.kind"), True), Column(w("cohort.patients_with")))
-    return Table(columns, [[Cell(w.term("event_kind", k)), Cell(w.number(n, 0))] for k, n in page.treatment.items()])
-
-
-def _adverse(page: CohortPage, w: Words) -> Table:
-    columns = (Column(w("event_kind.adverse_event"), True), Column(w("cohort.any_grade")), Column(w("cohort.severe")))
-    rows = [[Cell(r["name"]), Cell(w.number(r["any"], 0)), Cell(w.number(r["severe"], 0))] for r in page.adverse_events]
-    return Table(columns, rows)
-
-
-def _failed(page: CohortPage, w: Words) -> Table:
-    columns = (Column(w("cohort.patient"), True), Column(w("course.visit"), True), Column(w("cohort.kind"), True),
-               Column(w("cohort.sentence"), True))  # fmt: skip
-    rows = [
-        [Cell(r["patient"]), Cell(r["visit"]), Cell(w.term("failure", r["kind"])), Cell(said(w, r["sentence"]))]
-        for r in page.failed
-    ]
-    return Table(columns, rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from livervol.report.cells import Card, Cell, Column, Table, Verdict, flr_verdict, gauge, operation_name
+from livervol.report.cells import FLR, Card, Cell, Column, Table, Verdict, flr_card, operation_name
 from livervol.report.charts import Limit, Series, line_chart
 from livervol.report.course_parts import (
     conversion_parts,
@@ -24,7 +24,6 @@ from livervol.report.words import Words, words_of
 
 __all__ = ["CoursePage", "course_html"]
 
-_FLR = "flr_of_functional_percent"
 #: The criterion whose answer stands on top.
 _FIRST = "mrecist"
 _LIMITS = ((-30.0, "PR"), (20.0, "PD"))
@@ -162,7 +161,8 @@ def _cards(page: CoursePage, w: Words) -> list[Card]:
                     nadir=w.signed(last.get("change_from_nadir_percent")))  # fmt: skip
         shown = w("card.interval", range=w.span(interval)) if interval else ""
         cards.append(Card(w("course.card_sum"), w.number(last.get("sum_mm"), 1, "mm"), shown, note=changes, main=True))
-    cards += _flr_cards(page, w)
+    last_visit = page.visits[-1] if page.visits else {}
+    cards += [flr_card(w, slug, values) for slug, values in list(last_visit.get("remnant", {}).items())[:2]]
     conversion = document.get("conversion")
     if conversion:
         kind = {True: "met", False: "unmet", None: "open"}[conversion.get("met")]
@@ -175,24 +175,6 @@ def _cards(page: CoursePage, w: Words) -> list[Card]:
                 w(f"conversion.{kind}"),
                 verdict=Verdict(kind, w(f"conversion.{kind}_long")),
                 note=note,
-            )
-        )
-    return cards
-
-
-def _flr_cards(page: CoursePage, w: Words) -> list[Card]:
-    last = page.visits[-1] if page.visits else {}
-    cards = []
-    for slug, values in list(last.get("remnant", {}).items())[:2]:
-        value, interval = values.get(_FLR), values.get(f"{_FLR}_interval")
-        cards.append(
-            Card(
-                w("card.flr", operation=operation_name(w, slug)),
-                w.number(value, 1, "%"),
-                w("card.interval", range=w.span(interval)) if interval else "",
-                flr_verdict(w, value, interval),
-                gauge=gauge(w, value, interval) if isinstance(value, (int, float)) else Markup(),
-                main=True,
             )
         )
     return cards
@@ -236,10 +218,10 @@ def _flr_chart(page: CoursePage, w: Words) -> Markup:
         places, heights, intervals = [], [], []
         for day, visit in zip(days, page.visits, strict=False):
             values = visit.get("remnant", {}).get(slug, {})
-            weeks, value = weeks_between(days[0], day), values.get(_FLR)
+            weeks, value = weeks_between(days[0], day), values.get(FLR)
             if weeks is None or value is None:
                 continue
-            found = values.get(f"{_FLR}_interval")
+            found = values.get(f"{FLR}_interval")
             places.append(weeks)
             heights.append(float(value))
             intervals.append((found[0], found[1]) if found else None)

@@ -11,12 +11,13 @@ from typing import Any
 from markupsafe import Markup
 
 from livervol.report.cells import (
+    FLR,
     Card,
     Cell,
     Column,
     Table,
+    flr_card,
     flr_verdict,
-    gauge,
     measured,
     operation_name,
 )
@@ -40,7 +41,6 @@ LESION_COLUMNS = (
     ("viable_volume_ml", 1),
     ("necrosis_percent", 0),
 )
-_FLR = "flr_of_functional_percent"
 _VIABILITY_COLORS = {"viable": "#C24A00", "necrosis": "#7d8790", "uncertain": "#F0E442"}
 #: More operations than this have their number in the table alone.
 _MOST_CARDS = 3
@@ -143,18 +143,8 @@ def _cards(told: _Told) -> list[Card]:
     w, document = told.w, told.document
     cards = []
     for slug, values in list(document.get("remnant", {}).items())[:_MOST_CARDS]:
-        value, interval = values.get(_FLR), values.get(f"{_FLR}_interval")
-        cards.append(
-            Card(
-                w("card.flr", operation=operation_name(w, slug)),
-                w.number(value, 1, "%"),
-                w("card.interval", range=w.span(interval)) if interval else "",
-                flr_verdict(w, value, interval),
-                w("card.remnant_ml", volume=w.number(values.get("volume_ml"), 0, "ml")),
-                gauge(w, value, interval) if isinstance(value, (int, float)) else Markup(),
-                main=True,
-            )
-        )
+        note = w("card.remnant_ml", volume=w.number(values.get("volume_ml"), 0, "ml"))
+        cards.append(flr_card(w, slug, values, note))
     liver, tumor = document.get("liver", {}), document.get("tumor", {})
     if document.get("lesions"):
         total, interval = sum_of_lesions(document, "viable_longest_mm")
@@ -195,13 +185,13 @@ def _operations(told: _Told) -> Table:
     rows = []
     for slug, values in told.document.get("remnant", {}).items():
         chance = values.get("probability_at_least_threshold")
-        functional = measured(w, values, _FLR, 1, told.say)
+        functional = measured(w, values, FLR, 1, told.say)
         rows.append(
             [
                 Cell(operation_name(w, slug)),
                 measured(w, values, "volume_ml", 0),
                 functional,
-                Cell(verdict=flr_verdict(w, values.get(_FLR), values.get(f"{_FLR}_interval"))),
+                Cell(verdict=flr_verdict(w, values.get(FLR), values.get(f"{FLR}_interval"))),
                 Cell(w.number(chance, 2)),
                 measured(w, values, "flr_of_total_percent", 1),
                 measured(w, values, "sflr_percent", 1),
