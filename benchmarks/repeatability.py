@@ -3,7 +3,7 @@
     python benchmarks/repeatability.py [--scans FOLDER ...] [--given]
 
 Each visit is measured as it is and again after: a shift of one voxel along each axis, half a voxel in plane, slices of
-2 mm at other places, and noise added that doubles the parenchyma's variance. FOLDER is a visit's output folder with its
+2 mm at other places, and noise added as strong as the scan's own. FOLDER is a visit's output folder with its
 phases (``livervol run --out FOLDER``); the liver outline is carried along, lesions and viability are found anew
 (``--given``: viability alone, the lesions carried along). Without folders: phantoms, with known truth, scanned at
 2.5 x 0.8 x 0.8 mm. Printed: sum of viable diameters of the lesions that are found in every repetition, and
@@ -34,6 +34,8 @@ from livervol.segment.viability import segment_viability
 Visit = tuple[dict[Phase, Scan], Segmentation, Segmentation | None, bool]
 
 SLICE_MM = 2.0
+#: Noise is what a Gaussian of this width takes off.
+NOISE_BAND_MM = 2.0
 #: Overlap with the unchanged visit's lesion from which a lesion is the same (share of the smaller).
 SAME_SHARE = 0.3
 
@@ -61,9 +63,11 @@ def noisier(visit: Visit, seed: int) -> Visit:
     for phase, scan in scans.items():
         core = liver.mask()
         plain = scan.voxels.astype(np.float32)
-        fine = plain - gaussian(plain, 2.0, scan.grid.spacing_mm)
+        fine = plain - gaussian(plain, NOISE_BAND_MM, scan.grid.spacing_mm)
         sigma = 1.4826 * float(np.median(np.abs(fine[core])))
+        # reconstruction leaves CT noise little power at low frequencies: the band that was measured is what is added
         grain = gaussian(rng.normal(0, 1, plain.shape).astype(np.float32), 0.5, scan.grid.spacing_mm)
+        grain -= gaussian(grain, NOISE_BAND_MM, scan.grid.spacing_mm)
         other[phase] = replace(scan, voxels=plain + grain * np.float32(sigma / grain.std()))
     return other, liver, lesions, subtract
 

@@ -16,7 +16,7 @@ from livervol.kernels.morphology import dilate_mm, erode_mm, open_mm
 from livervol.kernels.smooth import gaussian
 from livervol.scan import Scan, Segmentation
 
-__all__ = ["Tissue", "WorkGrid", "liver_tissue", "smoothed_inside", "work_grid"]
+__all__ = ["Tissue", "WorkGrid", "liver_tissue", "peak_of", "smoothed_inside", "work_grid"]
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -32,6 +32,8 @@ FAT_HU, SURE_FAT_HU, FAT_REACH_MM = 5.0, -20.0, 2.5
 SLIVER_MM = 3.0
 #: Signal of MR liver parenchyma is scaled to this, so that one set of contrast thresholds serves CT and MR.
 MR_LIVER_SIGNAL = 100.0
+#: The scatter round the fitted field may exceed that of the most frequent value by this factor.
+WIDEST = 1.25
 #: Least liver in which parenchyma can be told from lesions (ml).
 MIN_LIVER_ML = 100.0
 
@@ -144,7 +146,8 @@ def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:
             )
         )
     smooth = gaussian(values, 1.5, grid.spacing_mm)
-    level, sigma = _peak(smooth[core])
+    level, sigma = peak_of(smooth[core])
+    widest = WIDEST * sigma
     at = np.argwhere(core)
     centre, scale = at.mean(axis=0), at.std(axis=0) + 1.0
     some = at[:: max(1, len(at) // 40000)]
@@ -159,7 +162,8 @@ def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:
         weighted = base * weight[:, None]
         coefficients = np.linalg.solve(weighted.T @ base + penalty, weighted.T @ seen)
         near = np.abs(off) < 3 * sigma
-        sigma = max(1e-3 * abs(level) + 1e-6, 1.4826 * float(np.median(np.abs(off[near]))))
+        # where lesions take much of the liver, each round would let more of them in
+        sigma = min(widest, max(1e-3 * abs(level) + 1e-6, 1.4826 * float(np.median(np.abs(off[near])))))
     place = np.argwhere(inside)
     residual = np.zeros_like(values)
     residual[inside] = values[inside] - (_quadratic(place, centre, scale) @ coefficients).astype(np.float32)
@@ -176,7 +180,7 @@ def _quadratic(
     return columns
 
 
-def _peak(values: Floats) -> tuple[float, float]:
+def peak_of(values: Floats) -> tuple[float, float]:
     """Most frequent value and the standard deviation of its peak, from the half width on the narrower side."""
     low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
     if high <= low:
