@@ -86,15 +86,19 @@ def places(liver: NDArray[np.bool_], spacing: tuple[float, ...], size_mm: float,
     return np.argwhere(fits)
 
 
+def unpainted(portal: Scan, liver: Segmentation, three: bool, rng: np.random.Generator) -> dict[Phase, Scan]:
+    """The phases before anything is painted."""
+    phases = LEVELS if three else ()
+    return {Phase.PORTAL_VENOUS: portal} | {phase: phase_of(portal, liver.mask(), phase, rng) for phase in phases}
+
+
 def visits(
     portal: Scan, liver: Segmentation, three: bool
 ) -> Iterator[tuple[dict[Phase, Scan], list[tuple[str, NDArray[np.bool_]]], list[Phase]]]:
     """Painted visits: phases, (group, mask) of every lesion, and the phase in which each contrasts most."""
     rng = np.random.default_rng(SEED)
     inside, spacing = liver.mask(), portal.grid.spacing_mm
-    base = {Phase.PORTAL_VENOUS: portal}
-    if three:
-        base |= {phase: phase_of(portal, inside, phase, rng) for phase in LEVELS}
+    base = unpainted(portal, liver, three, rng)
     order = (Phase.NATIVE, Phase.LATE_ARTERIAL, Phase.PORTAL_VENOUS)
     for kind, contrasts in KINDS.items():
         # small ones share a visit, a very large one has its own
@@ -160,7 +164,8 @@ def main() -> None:
     for name in SCANS:
         portal = read_dicom(shared / "scans" / name / "dicom")[0].with_phase(Phase.PORTAL_VENOUS)
         portal, liver = cut(portal, outline(portal, name, chosen.livers))
-        before = segment_lesions({Phase.PORTAL_VENOUS: portal}, liver).segmentation
+        plain = unpainted(portal, liver, chosen.phases == "three", np.random.default_rng(SEED))
+        before = segment_lesions(plain, liver).segmentation
         print(f"{name}: {len(before.names)} detections before anything is painted", flush=True)
         rng, scores = np.random.default_rng(SEED + 1), []
         for scans, truth, best in visits(portal, liver, chosen.phases == "three"):

@@ -1,6 +1,6 @@
 """Does the sum of viable diameters stay when the same visit is scanned again? Shifts, 2 mm slices, noise.
 
-    python benchmarks/repeatability.py [--scans FOLDER ...] [--given]
+    python benchmarks/repeatability.py [--scans FOLDER ...] [--image FOLDER] [--given]
 
 Each visit is measured as it is and again after: a shift of one voxel along each axis, half a voxel in plane, slices of
 2 mm at other places, and noise added as strong as the scan's own. FOLDER is a visit's output folder with its
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livervol.grid import Grid
+from livervol.io.dicom import read_dicom
 from livervol.io.nifti import read_nifti, read_nifti_labels
 from livervol.kernels.smooth import gaussian
 from livervol.measure.lesions import measure_lesions
@@ -126,8 +127,8 @@ def examine(name: str, visit: Visit, truth_mm: float | None = None) -> float:
     return percent
 
 
-def folder_visit(folder: Path, given: bool) -> Visit:
-    """A visit from its output folder."""
+def folder_visit(folder: Path, given: bool, image: Path | None = None) -> Visit:
+    """A visit from its output folder; a visit of one phase keeps no copy of it, ``image`` is where it lies."""
     liver = read_nifti_labels(folder / "liver.nii.gz", {1: "liver"})
     scans = {}
     for path in sorted((folder / "phases").glob("*.nii.gz")):
@@ -137,6 +138,11 @@ def folder_visit(folder: Path, given: bool) -> Visit:
     if given:
         labels = read_nifti_labels(folder / "lesions.nii.gz")
         lesions = replace(labels, names={n: f"lesion {n}" for n in range(1, int(labels.labels.max()) + 1)})
+    if not scans and image is not None:
+        (scan,) = read_dicom(image)
+        scans = {}
+        for row in json.loads((folder / "measurements.json").read_text(encoding="utf-8"))["phases"]:
+            scans[Phase(row["phase"])] = scan
     document = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
     return scans, liver, lesions, "not subtracted" not in " ".join(document["quality"])
 
@@ -179,10 +185,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scans", type=Path, nargs="*", default=[], help="output folders of visits")
     parser.add_argument("--given", action="store_true", help="carry the lesion outlines along")
+    parser.add_argument("--image", type=Path, help="DICOM folder of a visit of one phase")
     chosen = parser.parse_args()
     begun, found = time.process_time(), []
     for folder in chosen.scans:
-        found.append(examine(folder.name, folder_visit(folder, chosen.given)))
+        found.append(examine(folder.name, folder_visit(folder, chosen.given, chosen.image)))
     if not chosen.scans:
         for seed, kind in enumerate(("whole", "dead core", "nodule")):
             visit, truth = phantom(kind, seed)
