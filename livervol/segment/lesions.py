@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -147,10 +148,10 @@ def _add_agreeing(found: list[_Found], faint: list[tuple[Phase, Region]], shape:
     faint = sorted(faint, key=lambda one: -one[1].blob.sigmas)
     for i, (phase, region) in enumerate(faint):
         for other_phase, other in faint[i + 1 :]:
-            blobs = region.blob, other.blob
+            one, two = region.blob, other.blob
             strong = (
-                np.hypot(*(b.response for b in blobs)) >= BOTH * MIN_RESPONSE
-                and np.hypot(*(b.sigmas for b in blobs)) >= BOTH * MIN_SIGMAS
+                math.hypot(one.response, two.response) >= BOTH * MIN_RESPONSE
+                and math.hypot(one.sigmas, two.sigmas) >= BOTH * MIN_SIGMAS
             )
             if other_phase is not phase and strong and _dice(region, other, shape) >= SHARED_DICE:
                 _merge(found, region, phase, shape)
