@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from demo_course import demo_course
 from livervol.assets import sample_scans_folder
 from livervol.io.images import read_labels
-from livervol.workflows.course import run_demo
 
 sys.path.insert(0, str(sample_scans_folder()))
 from phantom.masks import phantom_masks
@@ -21,8 +21,8 @@ TRUTH = json.loads((sample_scans_folder() / "truth.json").read_text(encoding="ut
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    return run_demo(tmp_path_factory.mktemp("demo") / "out")
+def demo():
+    return demo_course()
 
 
 def rows(demo, criterion):
