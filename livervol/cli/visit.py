@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from livervol.cli.show import show_visit, steps
+from livervol.errors import ScanError, refusal
 
 __all__ = ["measure_app", "run_app"]
 
@@ -27,6 +29,10 @@ SegmentsMethod = Annotated[
 ]
 Resection = Annotated[
     list[str] | None, typer.Option("--resection", help="Operation by name, or segments:5,6; repeatable.")
+]
+Site = Annotated[
+    list[str] | None,
+    typer.Option("--site", help="Lesion outside the liver, as NUMBER=SITE (such as 3=lung); repeatable."),
 ]
 HeightCm = Annotated[
     float | None, typer.Option("--height-cm", help="Body height in cm, for the standard liver volume.")
@@ -62,6 +68,7 @@ def run(
     ] = None,
     segments_method: SegmentsMethod = "shape",
     resection: Resection = None,
+    site: Site = None,
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
     sex: Sex = "",
@@ -89,6 +96,7 @@ def run(
                 model,
                 segments_method,
                 ReportSettings(language, pdf, viewer),
+                sites=_sites(site or ()),
             ),
             progress=progress,
         )
@@ -108,6 +116,7 @@ def measure(
     vessels: Vessels = None,
     segments_method: SegmentsMethod = "shape",
     resection: Resection = None,
+    site: Site = None,
     height_cm: HeightCm = None,
     weight_kg: WeightKg = None,
     sex: Sex = "",
@@ -133,10 +142,22 @@ def measure(
                 patient=patient_size(height_cm, weight_kg, sex),
                 segments_method=segments_method,
                 report=ReportSettings(language, pdf, viewer),
+                sites=_sites(site or ()),
             ),
             progress=progress,
         )
     _print(output.document, output.folder, as_json)
+
+
+def _sites(words: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    placed: dict[int, str] = {}
+    for word in words:
+        number, is_there, site = word.partition("=")
+        if not (is_there and number.isascii() and number.isdecimal() and int(number)):
+            raise ScanError(refusal("--site cannot be read", expected="NUMBER=SITE, such as 3=lung", got=repr(word)))
+        if placed.setdefault(int(number), site) != site:
+            raise ScanError(refusal("lesion has two sites", expected="one", got=repr(word), where="--site"))
+    return tuple(placed.items())
 
 
 def _print(document: object, folder: Path, as_json: bool) -> None:
