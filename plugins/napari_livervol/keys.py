@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["KEYS", "Key", "bind_keys", "key_help"]
+__all__ = ["KEYS", "Key", "bind_keys", "free_menu_keys", "key_help"]
 
 
 class Key(NamedTuple):
@@ -77,6 +77,21 @@ def bind_keys(viewer: Any, actions: Mapping[str, Callable[[], Any]]) -> None:
     for layer in viewer.layers:
         bound(layer)
     viewer.layers.events.inserted.connect(on_inserted)
+
+
+def free_menu_keys(main: Any) -> None:
+    """Take this table's keys from the menus of napari's window: a menu's key wins over any bound to the viewer."""
+    from qtpy.QtGui import QKeySequence
+
+    ours = {QKeySequence(key.press.replace("Control", "Ctrl").replace("-", "+")).toString() for key in KEYS}
+    menus = [main.menuBar()]
+    while menus:
+        for entry in menus.pop().actions():
+            if entry.menu() is not None:
+                menus.append(entry.menu())
+            kept = [one for one in entry.shortcuts() if one.toString() not in ours]
+            if len(kept) < len(entry.shortcuts()):
+                entry.setShortcuts(kept)
 
 
 def key_help() -> str:

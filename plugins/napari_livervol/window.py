@@ -24,7 +24,7 @@ from napari_livervol.gestures import Gestures
 from napari_livervol.guide import Guide
 from napari_livervol.jobs import Courier, Jobs
 from napari_livervol.judging import Judging
-from napari_livervol.keys import bind_keys, key_help
+from napari_livervol.keys import bind_keys, free_menu_keys, key_help
 from napari_livervol.lesion_page import LesionPage
 from napari_livervol.lines import LineDrawing
 from napari_livervol.load_page import LoadPage
@@ -102,6 +102,7 @@ class ReadingWindow:
         question = QShortcut(QKeySequence("?"), self.main)
         question.activated.connect(self.show_keys)
         bind_keys(viewer, key_actions(self))
+        free_menu_keys(self.main)
         self.memory = Memory(viewer, self.main, panels)
         self.load.reader.setText(self.memory.reader)
         self.memory.watch()

@@ -243,6 +243,12 @@ def test_a_sample_visit_from_opening_to_sign_off(hand, sample, tmp_path):
     hand.key("ctrl+shift+z")
     hand.settled()
     assert window.dock.numbers.liver_ml == after_brush
+    # not napari's own saving of layers
+    saved = visit / "readers" / "R1" / "measurements.json"
+    assert not saved.exists()
+    hand.key("ctrl+s")
+    hand.until(saved.exists)
+    hand.settled()
 
     hand.press("next_liver")
     assert window.guide.step == "lesions"
