@@ -146,6 +146,9 @@ def page(results: dict[str, Any]) -> str:
         "",
         "## Kernels",
         "",
+        f"Families in this run: {', '.join(f for f in FAMILIES if f in results)}. Not in it:"
+        f" {', '.join(f for f in FAMILIES if f not in results) or 'none'}.",
+        "",
         "![How many times as fast as the best peer each operation is](images/performance.png)",
         "",
         *kernel_table(kernels),

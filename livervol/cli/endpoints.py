@@ -83,7 +83,8 @@ def _show(rows: Sequence[EndpointRow], summary: dict[str, Any], folder: Path) ->
     best = ", ".join(f"{word} {count}" for word, count in summary["best_overall_response"].items())
     console.print(f"confirmed best response: {best}", markup=False, highlight=False)
     for variant, found in summary["sensitivity"].items():
-        shown = [f"{name} {_number(m['median']['estimate'])} months" for name, m in found.items()]
+        medians = {name: m["median"]["estimate"] for name, m in found.items()}
+        shown = [f"{name} {_number(m)}{'' if m is None else ' months'}" for name, m in medians.items()]
         console.print(f"median with {variant}: {', '.join(shown)}", markup=False, highlight=False)
     for note in summary["notes"]:
         console.print(f"! {note}", markup=False, highlight=False, soft_wrap=True)

@@ -67,15 +67,21 @@ class _Record:
 
 
 def _record(folder: Path, course: Path | None, *, needed: bool = False) -> _Record:
-    """measurements.json of the folder, and of its course the subject, the visit's number and its responses."""
+    """measurements.json of the folder, and of its course the subject, the visit's number and its responses.
+
+    A reader's folder belongs to the visit it lies in.
+    """
     from livervol.io.tables import read_document
 
     document = read_document(folder / "measurements.json", needed=needed)
-    found = course or folder.resolve().parent / "course.json"
+    visit = folder.resolve()
+    if visit.parent.name == "readers":
+        visit = visit.parents[1]
+    found = course or visit.parent / "course.json"
     if course is None and not found.is_file():
         return _Record(document)
     history = read_document(found, needed=True)
-    numbers = [v.get("number", 0) for v in history.get("visits", []) if v.get("folder") == folder.resolve().name]
+    numbers = [v.get("number", 0) for v in history.get("visits", []) if v.get("folder") == visit.name]
     return _Record(document, history, int(numbers[0]) if numbers else 0)
 
 

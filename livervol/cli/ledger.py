@@ -34,8 +34,15 @@ def _print(rows: list[dict[str, Any]], title: str, as_json: bool) -> None:
     for name in rows[0] if rows else ("nothing recorded",):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*("–" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_said(value) for value in row.values()))
     wide_console().print(table)
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "–"
+    # the table is for eyes; --json has every digit
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @app.command()

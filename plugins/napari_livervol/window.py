@@ -139,6 +139,7 @@ class ReadingWindow:
             self.load.reader.setText(reader)
             self.show_reading(reading, earlier, settings)
 
+        self.load.reader.setText(reader)
         self.jobs.run(f"Opening {folder.name}", work, then)
 
     def _make_visit(self, scans: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,19 @@ def test_seg_then_sr_that_refers_to_it(visit, export, tmp_path):
         ("lesion 2", header.SOPInstanceUID),
         ("response mrecist", None),
     ]
+
+
+def test_a_readers_folder_belongs_to_its_visit(visit, export, tmp_path):
+    folder, found = visit
+    course = tmp_path / "course"
+    reading = course / "visit_2" / "readers" / "R1"
+    shutil.copytree(folder, reading)
+    shutil.copy(folder.parent / "course.json", course)
+    code, _, err = export("dicom-sr", reading, "--source", found.folder, "--out", tmp_path / "sr.dcm")
+    assert (code, err) == (0, "")
+    report = read_dicom_sr(tmp_path / "sr.dcm")
+    assert report.time_point == "visit 2"
+    assert "response mrecist" in [group.tracking_id for group in report.groups]
 
 
 def test_rtstruct_and_labelmap_of_chosen_masks(visit, export, tmp_path):
