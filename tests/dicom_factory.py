@@ -509,6 +509,11 @@ BROKEN_DICOM: list[tuple[str, Callable[[Path], Path], str]] = [
         _edited(FrameOfReferenceUID="1.2.3"),
         r"frames of reference are mixed: .*got UID …\.2\.3",
     ),
+    (
+        "frame of reference of damaged digits",
+        _edited(FrameOfReferenceUID=b"1.2\nU\xb5 "),
+        r"frames of reference are mixed: .*got UID of damaged digits \(",
+    ),
     ("rescale missing", _edited(RescaleSlope=None), r"rescale is missing: expected RescaleSlope and RescaleIntercept"),
     ("rescale slope zero", _edited(RescaleSlope=0), r"rescale is wrong: .*got slope 0 and intercept -1024"),
     ("rescale not finite", _edited(RescaleIntercept=b"inf "), r"rescale is wrong: .*intercept inf"),

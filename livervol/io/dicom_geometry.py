@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import ScanError, refusal
 from livervol.grid import SHEAR_TOLERANCE, Grid
-from livervol.io.dicom_header import Slice, series_label
+from livervol.io.dicom_header import Slice, series_label, uid_end
 
 __all__ = ["MIN_SLICES", "SAME_POSITION_MM", "Stack", "Vector", "heights_mm", "named", "normal_of", "stack_of", "where"]
 
@@ -123,7 +123,7 @@ def _size(piece: Slice) -> str:
 
 
 def _uid_end(uid: str | None) -> str:
-    return f"UID …{uid[-4:]}" if uid else "none"
+    return f"UID {uid_end(uid)}" if uid else "none"
 
 
 def stack_of(slices: Sequence[Slice], warnings: Sequence[str] = ()) -> Stack:

@@ -20,7 +20,7 @@ from livervol.io.dicom_deflated import DEFLATED, refuse_deflated_bomb
 from livervol.io.dicom_kind import DIRECTORY_CLASS, first_group, integer, kind_of, number, numbers, text
 from livervol.io.dicom_mr import mr_sequence
 
-__all__ = ["DAMAGE", "DicomFile", "Slice", "read_file", "series_label"]
+__all__ = ["DAMAGE", "DicomFile", "Slice", "read_file", "series_label", "uid_end"]
 
 #: What parsers and decoders raise on damaged bytes.
 DAMAGE = (
@@ -122,7 +122,13 @@ class Slice:
 
 def series_label(uid: str) -> str:
     """``series …4711``: enough of a UID to find the series, for messages."""
-    return f"series …{uid[-4:]}" if uid else "series without a UID"
+    return f"series {uid_end(uid)}" if uid else "series without a UID"
+
+
+def uid_end(uid: str) -> str:
+    """``…4711``: the last digits of a UID; of damaged bytes nothing is repeated."""
+    end = uid[-4:]
+    return f"…{end}" if set(end) <= set("0123456789.") else "of damaged digits"
 
 
 def _damaged(path: Path, got: str) -> ScanError:
