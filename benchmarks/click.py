@@ -18,11 +18,13 @@ import numpy as np
 from bench import SPACING_MM, TINY_SPACING_MM, abdomen, is_tiny
 from numpy.typing import NDArray
 
-from livervol.edit.click import Gesture, outline_lesion
+from livervol.edit.click import outline_lesion
+from livervol.edit.gesture import Gesture
 from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import label_components
 from livervol.kernels.distance import distance_mm
 from livervol.kernels.smooth import gaussian
+from livervol.scan import Scan, Segmentation
 
 #: Pieces below this volume are not clicked: a sphere of 0.25 ml is 8 mm wide.
 LEAST_ML = 0.25
@@ -51,16 +53,20 @@ def dice_of(voxels: NDArray, spacing: tuple[float, float, float], liver: NDArray
     return 2 * shared / (np.count_nonzero(outline.mask) + np.count_nonzero(mask))
 
 
+def drawn_tumours(shared: Path) -> Iterator[tuple[str, Scan, Segmentation]]:
+    """Name, scan and drawing (1 liver, 2 tumour) of each CT of LiTS that has a tumour drawn."""
+    for folder in sorted((shared / "scans" / "train_ct").glob("lits_*")):
+        path = folder / "liver_tumour.nii.gz"
+        drawn = read_labels(path) if path.is_file() else None
+        if drawn is not None and (drawn.labels == 2).any():
+            yield folder.name, read_image(folder / "ct.nii.gz", modality="CT"), drawn
+
+
 def real(shared: Path) -> None:
     """Dice on drawn tumours."""
     rng = np.random.default_rng(3)
     rows: list[tuple[str, float, float]] = []
-    for folder in sorted((shared / "scans" / "train_ct").glob("lits_*")):
-        path = folder / "liver_tumour.nii.gz"
-        drawn = read_labels(path) if path.is_file() else None
-        if drawn is None or not (drawn.labels == 2).any():
-            continue
-        scan = read_image(folder / "ct.nii.gz", modality="CT")
+    for name, scan, drawn in drawn_tumours(shared):
         pieces, stats = label_components((drawn.labels == 2).view(np.uint8), 26)
         for number, count in enumerate(stats.voxels, 1):
             ml = count * drawn.grid.voxel_ml
@@ -68,7 +74,7 @@ def real(shared: Path) -> None:
                 continue
             mask = pieces == number
             for at in clicks(mask, scan.grid.spacing_mm, rng):
-                rows.append((folder.name, ml, dice_of(scan.voxels, scan.grid.spacing_mm, drawn.labels > 0, mask, at)))
+                rows.append((name, ml, dice_of(scan.voxels, scan.grid.spacing_mm, drawn.labels > 0, mask, at)))
     report("drawn tumours", rows)
 
 

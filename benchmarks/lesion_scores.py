@@ -9,7 +9,8 @@ import numpy as np
 from click import clicks
 from numpy.typing import NDArray
 
-from livervol.edit.click import Gesture, outline_lesion
+from livervol.edit.click import outline_lesion
+from livervol.edit.gesture import Gesture
 from livervol.grid import Grid
 from livervol.measure.diameter import Body, in_slice_diameters
 from livervol.scan import Scan, Segmentation

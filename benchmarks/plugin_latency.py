@@ -184,7 +184,7 @@ def waited(app, busy) -> tuple[float, float, float]:
 
 def one_click(app, window, at: np.ndarray) -> None:
     """A lesion by one click in healthy liver: until it is on the screen, and until its viability has been judged."""
-    from livervol.edit.click import Gesture
+    from livervol.edit.gesture import Gesture
     from livervol.workflows.reading_lesions import add_lesion
 
     desk = window.desk

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from click import clicks, dice_of
+from click import clicks, dice_of, drawn_tumours
 from phases import rows as phase_rows
 from phases import visits as phase_visits
 from validation_generated import counted_ml, dice
@@ -54,12 +54,7 @@ def phases(shared: Path) -> dict[str, Any]:
 def lesions(shared: Path) -> dict[str, Any]:
     """Drawn tumours found within the drawn liver, and outlined by one click at their deepest voxel."""
     table, draw = [], np.random.default_rng(3)
-    for folder in sorted((shared / "scans" / "train_ct").glob("lits_*")):
-        path = folder / "liver_tumour.nii.gz"
-        drawn = read_labels(path) if path.is_file() else None
-        if drawn is None or not (drawn.labels == 2).any():
-            continue
-        scan = read_image(folder / "ct.nii.gz", modality="CT")
+    for name, scan, drawn in drawn_tumours(shared):
         liver = Segmentation((drawn.labels > 0).astype(np.uint8), drawn.grid, {1: "liver"}, "drawn")
         found = segment_lesions({Phase.PORTAL_VENOUS: scan}, liver).segmentation.labels
         pieces, stats = label_components((drawn.labels == 2).view(np.uint8), 26)
@@ -72,7 +67,7 @@ def lesions(shared: Path) -> dict[str, Any]:
             for n in large
             for at in clicks(pieces == n, scan.grid.spacing_mm, draw)
         ]
-        table.append({"scan": folder.name, "drawn": len(large), "found": hit, "false": false, "click_dice": scores})
+        table.append({"scan": name, "drawn": len(large), "found": hit, "false": false, "click_dice": scores})
     return {"rows": table}
 
 

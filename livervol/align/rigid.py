@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -181,6 +183,24 @@ def _method(transform: sitk.Euler3DTransform) -> sitk.ImageRegistrationMethod:
     return method
 
 
+_THREADS = Lock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # the metric's threads add up in any order, and the same scans must give the same voxels; only the default of the
+    # process reaches them
+    import SimpleITK as sitk
+
+    with _THREADS:
+        threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+        try:
+            yield
+        finally:
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
 def refine(moving: Scan, fixed: Scan, region: Region, guesses: Sequence[Start]) -> RigidFit:
     """The rigid motion from the guess that fits best after a coarse refinement; it must raise the information."""
     centre = region.corners_mm.mean(axis=0)
@@ -191,7 +211,8 @@ def refine(moving: Scan, fixed: Scan, region: Region, guesses: Sequence[Start]) 
     tried: list[RigidFit] = []
     for guess in guesses:
         try:
-            fit = _refined(guess, region, centre, (coarse, fine))
+            with _one_thread():
+                fit = _refined(guess, region, centre, (coarse, fine))
         except RuntimeError:
             # too few voxels overlap or one side is constant: the metric is undefined, the guess stands
             note = "the scans share too little contrast to check their alignment"
@@ -210,10 +231,7 @@ def _refined(
     before = -_method(rigid_transform(start, centre)).MetricEvaluate(*fine)
     for images in scales:
         _method(transform).Execute(*images)
-    # threads add up in any order: rounding hides it, so that the same scans give the same voxels
-    transform.SetParameters([round(p, 6) for p in transform.GetParameters()])
     after = -_method(rigid_transform(_matrix_of(transform), centre)).MetricEvaluate(*fine)
-    before, after = round(before, 6), round(after, 6)
     matrix = _matrix_of(transform)
     apart = affine_moved(region.corners_mm, matrix) - affine_moved(region.corners_mm, start)
     shift = float(np.linalg.norm(apart, axis=1).max())

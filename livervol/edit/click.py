@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from livervol.edit.brush import Canvas
 from livervol.edit.change import Box, Change
-from livervol.edit.gesture import GESTURES, ClickSettings, Gesture, Mask, Patch, patch_of, surroundings
+from livervol.edit.gesture import ClickSettings, Gesture, Mask, Patch, patch_of, surroundings
 from livervol.errors import LivervolError, refusal
 from livervol.kernels.components import keep_largest, label_components
 from livervol.kernels.cut import smooth_cut
@@ -25,7 +25,7 @@ from livervol.kernels.fill import fill_holes
 from livervol.kernels.front import geodesic_front
 from livervol.kernels.morphology import dilate_mm
 
-__all__ = ["GESTURES", "ClickSettings", "Gesture", "Outline", "lesion_change", "outline_lesion"]
+__all__ = ["Outline", "lesion_change", "outline_lesion"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from livervol.grid import Grid
 from livervol.kernels.components import keep_largest
 from livervol.kernels.fill import fill_holes
 from livervol.scan import Scan, Segmentation
-from livervol.segment.body import straight_scan
+from livervol.segment.body import StraightScan, straight_scan
 from livervol.segment.liver_cut import cut_liver
 from livervol.segment.liver_net import LATTICE_MM
 from livervol.segment.liver_order import DRAWN_IN_MR, misplaced
@@ -75,7 +75,8 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
     the liver. ``prior`` and ``card`` are another atlas and other weights of the same network. Raises ``ScanError`` when
     no credible liver is found.
     """
-    view, place, evidence = _found(scan, prior or load_prior(), card or find_model(MODEL))
+    prior, straight = prior or load_prior(), straight_scan(scan, LATTICE_MM)
+    view, place, evidence = _found(straight, prior, card or find_model(MODEL))
     membership = cut_liver(view, place)
     consent = dice_of(membership > 0.5, view.probability > 0.5)
     if consent < LEAST_CONSENT:
@@ -102,7 +103,7 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
     }
     confidence = confidence_of(view.soft_dice, consent)
     if confidence < CONFIDENT:
-        way = better_turned(straight_scan(scan, LATTICE_MM), prior or load_prior())
+        way = better_turned(straight, prior)
         if way is not None:
             raise _refusal("a patient the way the header says", f"a scan that fits much better {way}")
     return LiverResult(
@@ -114,9 +115,8 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
     )
 
 
-def _found(scan: Scan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, NDArray[np.float32], float]:
+def _found(straight: StraightScan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, NDArray[np.float32], float]:
     # the network's view of the liver, the atlas' share of liver on its grid, and the evidence for the atlas' pose
-    straight = straight_scan(scan, LATTICE_MM)
     pose = find_pose(straight, prior)
     if pose.evidence < LEAST_EVIDENCE:
         raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
@@ -127,7 +127,7 @@ def _found(scan: Scan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, N
         raise _refusal("a liver", "nothing that looks like one")
     if view.soft_dice < LEAST_SOFT_DICE:
         raise _refusal(f"probabilities that agree with their mask by {LEAST_SOFT_DICE:g}", f"{view.soft_dice:.2f}")
-    wrong = misplaced({n: p for n, p in view.places.items() if scan.modality == "CT" or n in DRAWN_IN_MR})
+    wrong = misplaced({n: p for n, p in view.places.items() if straight.modality == "CT" or n in DRAWN_IN_MR})
     if wrong is not None:
         raise _refusal(*wrong)
     if view.soft_dice < TRUSTED_SOFT_DICE:

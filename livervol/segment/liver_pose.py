@@ -169,9 +169,12 @@ def find_pose(straight: StraightScan, prior: LiverPrior) -> Pose:
     return max((_follow(start, first(start), coarse, fine) for start in followed), key=lambda found: found[0])[1]
 
 
-def starting_evidence(straight: StraightScan, prior: LiverPrior) -> float:
-    """Evidence in nats per ml of the best of the poses a search would start from; 0 where there is no body."""
-    coarse, starts = _first_look(straight, prior.coarser(2))
+def starting_evidence(straight: StraightScan, atlas: LiverPrior) -> float:
+    """Evidence in nats per ml of the best of the poses a search would start from; 0 where there is no body.
+
+    ``atlas`` is the prior at the resolution of that search, ``prior.coarser(2)``.
+    """
+    coarse, starts = _first_look(straight, atlas)
     first = _first_likelihood(straight, coarse)
     return max((float(coarse.evidence(pose, first(pose))) for pose in starts), default=0.0)
 

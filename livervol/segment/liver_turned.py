@@ -35,8 +35,9 @@ _WAYS: dict[str, _Way] = {
 
 def better_turned(straight: StraightScan, prior: LiverPrior) -> str | None:
     """In which way the scan must be turned to fit the atlas much better than it does, in words; None for no way."""
-    least = MUCH_BETTER * starting_evidence(straight, prior)
-    found = {name: starting_evidence(_turned(straight, way), prior) for name, way in _WAYS.items()}
+    atlas = prior.coarser(2)
+    least = MUCH_BETTER * starting_evidence(straight, atlas)
+    found = {name: starting_evidence(_turned(straight, way), atlas) for name, way in _WAYS.items()}
     best = max(found, key=found.__getitem__)
     return best if found[best] > least else None
 

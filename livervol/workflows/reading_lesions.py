@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from livervol.edit.change import Change, Setting, Step
-from livervol.edit.click import ClickSettings, Gesture, Outline, lesion_change
+from livervol.edit.click import Outline, lesion_change
+from livervol.edit.gesture import ClickSettings, Gesture
 from livervol.errors import LivervolError, refusal
 from livervol.measure.resection import operation
 from livervol.records import ROLES, SITES, STATES

@@ -18,11 +18,11 @@ import numpy as np
 from livervol import __version__
 from livervol.errors import LivervolError, refusal
 from livervol.files import sha256_of, write_text
-from livervol.io.tables import SCHEMA_VERSION, lesion_entry, measurements_csv, nested_values
+from livervol.io.tables import SCHEMA_VERSION, lesion_entry, measurements_csv, nested_values, read_document
 from livervol.records import Lesion, ResponseRow
 from livervol.scan import Segmentation
 from livervol.workflows.reading import Reading
-from livervol.workflows.reading_folder import JOURNAL, SIGN_OFF, read_document, write_json, write_masks
+from livervol.workflows.reading_folder import JOURNAL, SIGN_OFF, write_json, write_masks
 from livervol.workflows.reading_intervals import KnownIntervals, with_outline_intervals
 from livervol.workflows.reading_table import Numbers, decided_lesion
 

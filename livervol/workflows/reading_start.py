@@ -9,9 +9,10 @@ import numpy as np
 
 from livervol.edit.journal import Begin
 from livervol.errors import LivervolError, refusal
+from livervol.io.tables import read_document
 from livervol.measure.standard_volume import PatientSize
 from livervol.records import Visit
-from livervol.workflows.reading_folder import ADJUDICATED, VisitFiles, read_document, reader_folder
+from livervol.workflows.reading_folder import ADJUDICATED, VisitFiles, reader_folder
 from livervol.workflows.reading_table import visit_from_document
 
 __all__ = ["ReadingSettings", "beginning", "earlier_visit"]

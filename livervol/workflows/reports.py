@@ -9,13 +9,14 @@ from typing import Any
 
 from livervol.errors import CriteriaError, ScanError, refusal
 from livervol.io.cohort_tables import CohortEvent, Subject, read_events, read_subjects
+from livervol.io.tables import read_document
 from livervol.report.cohort import cohort_html, page_from, plots_of
 from livervol.report.course import CoursePage, course_html
 from livervol.report.pages import ReportSettings, write_report
 from livervol.report.visit import VisitPage, write_visit_report
 from livervol.scan import Segmentation
 from livervol.workflows.course_judgement import with_tables
-from livervol.workflows.reading_folder import read_document, visit_files
+from livervol.workflows.reading_folder import visit_files
 
 __all__ = ["ReportInputs", "write_reports"]
 

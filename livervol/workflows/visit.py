@@ -251,7 +251,7 @@ def _judge_viability(work: Work, settings: VisitSettings) -> None:
         accept_early_arterial=settings.accept_early_arterial,
         # a native scan that does not fit voxel by voxel would turn misfit into enhancement; it still shows lipiodol
         subtract_native=Phase.NATIVE not in work.not_subtracted,
-        extrahepatic=[number for number, site in settings.sites if site != "liver"],
+        extrahepatic=settings.extrahepatic,
     )
     work.lesion_words = lesion_facts(work.phases, work.masks["liver"], work.masks["lesions"], result)
     work.evaluable, work.evaluable_reason = result.mrecist_evaluable, result.reason

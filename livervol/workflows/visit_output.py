@@ -37,10 +37,9 @@ def _with_words(measured: VisitMeasurements, work: Work) -> VisitMeasurements:
 def _of_liver(work: Work, settings: VisitSettings) -> Segmentation | None:
     """The lesions of the liver alone: no operation on the liver removes others."""
     lesions = work.masks.get("lesions")
-    elsewhere = [number for number, site in settings.sites if site != "liver"]
-    if lesions is None or not elsewhere:
+    if lesions is None or not settings.extrahepatic:
         return lesions
-    return replace(lesions, labels=np.where(np.isin(lesions.labels, elsewhere), 0, lesions.labels))
+    return replace(lesions, labels=np.where(np.isin(lesions.labels, settings.extrahepatic), 0, lesions.labels))
 
 
 def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:

@@ -63,6 +63,11 @@ class VisitSettings:
     report: ReportSettings = field(default_factory=ReportSettings)
     sites: tuple[tuple[int, str], ...] = ()
 
+    @property
+    def extrahepatic(self) -> tuple[int, ...]:
+        """Numbers of the lesions that lie outside the liver."""
+        return tuple(number for number, site in self.sites if site != "liver")
+
 
 @dataclass(frozen=True, eq=False)
 class VisitOutput:

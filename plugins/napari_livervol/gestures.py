@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from livervol.edit.brush import erase, paint
 from livervol.edit.change import Change
-from livervol.edit.click import Gesture
+from livervol.edit.gesture import Gesture
 from livervol.errors import LivervolError
 from livervol.workflows.reading_lesions import add_lesion
 from napari_livervol.desk import Desk

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from livervol.edit.brush import Canvas
-from livervol.edit.click import Gesture, lesion_change, outline_lesion
+from livervol.edit.click import lesion_change, outline_lesion
+from livervol.edit.gesture import Gesture
 from livervol.errors import LivervolError
 from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import label_components

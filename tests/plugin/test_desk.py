@@ -156,7 +156,7 @@ def test_one_click_adds_the_missed_lesion(desk):
 
 
 def test_a_clicked_lesion_and_its_computed_viability_are_undone_and_redone_together(desk):
-    from livervol.edit.click import Gesture
+    from livervol.edit.gesture import Gesture
     from livervol.workflows.reading_lesions import add_lesion
     from livervol.workflows.reading_viability import judge_viability
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livervol.edit.brush import Brush, erase, paint
-from livervol.edit.click import Gesture
+from livervol.edit.gesture import Gesture
 from livervol.edit.journal import read_records, rebuild, verify
 from livervol.errors import LivervolError
 from livervol.io.images import read_labels

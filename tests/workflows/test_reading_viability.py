@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from livervol.edit.brush import Brush, erase, paint
-from livervol.edit.click import Gesture
+from livervol.edit.gesture import Gesture
 from livervol.edit.journal import read_records, rebuild
 from livervol.errors import LivervolError
 from livervol.io.images import read_labels
