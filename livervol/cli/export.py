@@ -90,6 +90,31 @@ def export_sdtm(
                          created=created))  # fmt: skip
 
 
+@app.command("adam")
+def export_adam(
+    responses: Annotated[Path, typer.Argument(help="Responses as livervol respond writes them, CSV or Parquet.")],
+    subjects: Annotated[Path, typer.Option("--subjects", help="One row per patient: first_dose, death, surgery ...")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make: ADTR, ADRS and ADTTE.")],
+    events: Annotated[Path | None, typer.Option("--events", help="One row per event: therapy, labs, ecog ...")] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="trial, trial_ema, recist_six_weeks, or a TOML file.")
+    ] = "trial",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A protocol parameter as NAME=VALUE, repeatable.")
+    ] = None,
+    study: Annotated[str, typer.Option("--study", help="STUDYID; the protocol's name unless given.")] = "",
+    form: Annotated[str, typer.Option("--format", help="csv, xpt or dataset-json.")] = "csv",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a cohort's responses and times to events as CDISC ADaM datasets, without the rest of its endpoints."""
+    from livervol.cli.respond import parse_parameters
+    from livervol.workflows.cohort import CohortInputs
+    from livervol.workflows.cohort import export_adam as write
+
+    inputs = CohortInputs(responses, subjects, events, protocol, parse_parameters(settings or ()))
+    print(write(inputs, out, form, study=study, overwrite=overwrite))
+
+
 app.command("dicom-seg")(export_dicom_seg)
 app.command("dicom-sr")(export_dicom_sr)
 app.command("rtstruct")(export_rtstruct)

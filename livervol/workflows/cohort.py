@@ -6,13 +6,12 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from livervol import __version__
 from livervol.endpoints.cohort import Cohort, assess_cohort
-from livervol.endpoints.protocol import Settings, Value, load_protocol
+from livervol.endpoints.protocol import Value, load_protocol
 from livervol.endpoints.summary import (
     EndpointRow,
     best_response_counts,
@@ -20,16 +19,15 @@ from livervol.endpoints.summary import (
     patient_rows,
 )
 from livervol.files import atomic_folder, sha256_of
-from livervol.io.adam import SubjectResponse, SubjectTime, adam_datasets
-from livervol.io.cdisc import write_datasets
-from livervol.io.cohort_tables import read_events, read_responses, read_subjects
+from livervol.io.cohort_tables import CohortEvent, read_events, read_responses, read_subjects
 from livervol.records import ResponseRow
 from livervol.report.cohort import cohort_html, page_document, plots_of
 from livervol.report.pages import ReportSettings, write_report
 from livervol.report.plots import write_plot
-from livervol.workflows.cohort_page import CohortSources, cohort_page, visits_of
+from livervol.workflows.cohort_adam import write_adam
+from livervol.workflows.cohort_page import CohortSources, cohort_page
 
-__all__ = ["CohortInputs", "CohortOutput", "run_cohort"]
+__all__ = ["CohortInputs", "CohortOutput", "export_adam", "run_cohort"]
 
 #: Rises when a key of summary.json changes its meaning or goes away.
 SCHEMA_VERSION = 1
@@ -77,13 +75,7 @@ def run_cohort(
     and ADTTE are written beside them.
     """
     inputs.report.check()
-    progress("reading the tables")
-    protocol = load_protocol(inputs.protocol).with_parameters(inputs.changes or {})
-    subjects = read_subjects(inputs.subjects)
-    events = read_events(inputs.events) if inputs.events else ()
-    responses = read_responses(inputs.responses)
-    progress("endpoints")
-    cohort = assess_cohort(subjects, responses, events, protocol, inputs.group_by)
+    cohort, responses, events = _assessed(inputs, progress)
     rows = tuple(endpoint_rows(cohort))
     summary = _summary(cohort, rows, inputs)
     with atomic_folder(out, overwrite=overwrite) as folder:
@@ -96,11 +88,35 @@ def run_cohort(
             _write_report(folder, cohort, rows, sources, inputs.report, progress)
         if adam:
             progress("ADaM")
-            study = cohort.protocol.name
-            datasets = adam_datasets(_protocol_rows(responses, protocol.settings), *_adam_rows(cohort), study=study)
-            created = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-            write_datasets(datasets, folder / "adam", adam, study=study, created=created)
+            write_adam(cohort, responses, folder / "adam", adam)
     return CohortOutput(out, cohort, rows, summary)
+
+
+def export_adam(
+    inputs: CohortInputs,
+    out: Path,
+    form: str,
+    *,
+    study: str = "",
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Path:
+    """ADTR, ADRS and ADTTE of a cohort alone, in the format ``form`` (csv, xpt, dataset-json); returns the folder."""
+    cohort, responses, _ = _assessed(inputs, progress)
+    progress("ADaM")
+    return write_adam(cohort, responses, out, form, study=study, overwrite=overwrite)
+
+
+def _assessed(
+    inputs: CohortInputs, progress: Callable[[str], None]
+) -> tuple[Cohort, Sequence[ResponseRow], Sequence[CohortEvent]]:
+    progress("reading the tables")
+    protocol = load_protocol(inputs.protocol).with_parameters(inputs.changes or {})
+    subjects = read_subjects(inputs.subjects)
+    events = read_events(inputs.events) if inputs.events else ()
+    responses = read_responses(inputs.responses)
+    progress("endpoints")
+    return assess_cohort(subjects, responses, events, protocol, inputs.group_by), responses, events
 
 
 def _write_report(
@@ -121,32 +137,6 @@ def _write_report(
     (folder / "cohort.json").write_text(text + "\n", encoding="utf-8")
     progress("report")
     write_report(folder / "report.html", cohort_html(page, figures, settings.language), settings, progress=progress)
-
-
-def _protocol_rows(responses: Sequence[ResponseRow], settings: Settings) -> list[ResponseRow]:
-    """The response rows of the protocol's reader."""
-    return [row for row in responses if not settings.reader or row.reader == settings.reader]
-
-
-def _adam_rows(cohort: Cohort) -> tuple[list[SubjectResponse], list[SubjectTime]]:
-    """Best responses and times to event of the population, for ADRS and ADTTE."""
-    responses, times = [], []
-    for patient in cohort.population:
-        name, best = patient.line.patient, patient.best
-        answers = {
-            "RSP": best.unconfirmed in ("CR", "PR"),
-            "CRSP": best.objective_response,
-            "CB": best.disease_control,
-            "PD": any(row.category == "PD" for row in visits_of(patient, cohort.protocol.settings)),
-        }
-        responses += [SubjectResponse(name, "BOR", best.unconfirmed), SubjectResponse(name, "CBOR", best.confirmed)]
-        responses += [SubjectResponse(name, code, "Y" if answer else "N") for code, answer in answers.items()]
-        times += [
-            SubjectTime(name, endpoint, o.start, o.end, bool(o.event), o.reason)
-            for endpoint, o in patient.outcomes.items()
-            if o.start is not None and o.end is not None
-        ]
-    return responses, times
 
 
 def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

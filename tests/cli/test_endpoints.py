@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import pytest
 
 from livervol.cli.endpoints import app
+from livervol.cli.export import app as export
 from livervol.errors import LivervolError
 from livervol.files import sha256_of
 from livervol.io.cdisc import find_dataset, read_rows
@@ -163,6 +164,18 @@ def test_adam_beside_the_tables(tables, fmt):
     found = {(r["USUBJID"], r["PARAMCD"]): r["AVALC"] for r in adrs if r["PARAMCD"] != "OVR"}
     assert (found["s2", "BOR"], found["s2", "CBOR"], found["s2", "RSP"], found["s2", "CRSP"]) == ("PR", "SD", "Y", "N")
     assert (found["s4", "PD"], found["s3", "PD"], found["s3", "CB"]) == ("Y", "N", "Y")
+
+
+def test_adam_alone_is_the_same(tables):
+    run(tables, "--no-plots", "--adam", "csv")
+    alone = tables["out"].parent / "adam"
+    named = ["--subjects", str(tables["subjects"]), "--events", str(tables["events"]), "--out", str(alone)]
+    words = ["adam", str(tables["responses"]), *named]
+    export(args=words, standalone_mode=False)
+    beside = {path.name: path.read_bytes() for path in (tables["out"] / "adam").iterdir()}
+    assert {path.name: path.read_bytes() for path in alone.iterdir()} == beside
+    export(args=[*words, "--study", "C-17", "--overwrite"], standalone_mode=False)
+    assert {row["STUDYID"] for row in read_rows(find_dataset(alone, "adtte"))} == {"C-17"}
 
 
 def test_unknown_adam_format_leaves_nothing(tables):
