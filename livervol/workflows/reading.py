@@ -317,7 +317,7 @@ class Reading:
         started = time.perf_counter()
         with self.still:
             settings = dict(self.state.settings)
-            measured, problems = self._live.measured(tuple(settings.get("resections", ())))
+            measured, problems = self._live.measured(tuple(settings.get("resections", ())), _sites(settings))
             boxes = {n: box for n in self._live.numbers if (box := self._live.box_of(n)) is not None}
             taken = Measured(self.version, settings, measured, problems, boxes, self.evaluable)
         whose = Whose(self.reader, self.files.date, self.earlier, self.grid)
@@ -354,6 +354,10 @@ class Reading:
         self.close()
 
 
+def _sites(settings: Mapping[str, Any]) -> dict[int, str]:
+    keys = (k for k in settings if k.startswith("lesion.") and k.endswith(".site"))
+    return {int(k.split(".")[1]): str(settings[k]) for k in sorted(keys)}
+
+
 def _outside(settings: Mapping[str, Any]) -> frozenset[int]:
-    sites = {k: v for k, v in settings.items() if k.startswith("lesion.") and k.endswith(".site")}
-    return frozenset(int(k.split(".")[1]) for k, v in sites.items() if v != "liver")
+    return frozenset(n for n, site in _sites(settings).items() if site != "liver")

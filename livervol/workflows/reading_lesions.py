@@ -21,6 +21,7 @@ from livervol.scan import Segmentation
 from livervol.segment.couinaud import segment_couinaud
 from livervol.segment.couinaud_landmarks import Landmarks
 from livervol.workflows.reading import Reading
+from livervol.workflows.reading_start import site_decisions
 from livervol.workflows.reading_table import LENGTHS
 
 __all__ = [
@@ -125,9 +126,16 @@ def set_role(reading: Reading, number: int, role: str, reason: str = "") -> Step
 
 
 def set_site(reading: Reading, number: int, site: str, reason: str = "") -> Step:
-    """Where a lesion lies; nodes are measured by their short axis."""
+    """Where a lesion lies; nodes are measured by their short axis, only lesions of the liver enter its totals.
+
+    A computed viable part waits to be judged anew when the lesion leaves the liver or comes back: elsewhere liver is no
+    yardstick.
+    """
     _require(site, SITES, "site")
     settings = _site_settings(reading, number, site)
+    key = f"lesion.{number}.viability"
+    if reading.settings.get(key) == "computed" and (site == "liver") == (number in reading.extrahepatic):
+        settings = (*settings, Setting(key, "computed", "waiting"))
     return reading.apply(Step(f"site of lesion {number}", (), settings), reason)
 
 
@@ -205,8 +213,7 @@ def redraw_segments(reading: Reading, reason: str = "") -> tuple[Step, tuple[str
 
 
 def _site_settings(reading: Reading, number: int, site: str) -> tuple[Setting, ...]:
-    values: dict[str, Any] = {f"lesion.{number}.site": None if site == "liver" else site}
-    values[f"lesion.{number}.node"] = True if site.endswith("_node") else None
+    values = site_decisions(number, site)
     settings = (Setting(k, reading.settings.get(k), v) for k, v in values.items())
     return tuple(s for s in settings if s.before != s.after)
 

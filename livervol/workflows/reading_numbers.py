@@ -21,7 +21,7 @@ from livervol.kernels.tally import label_boxes, label_counts
 from livervol.measure.diameter import Rules
 from livervol.measure.lesions import lesion_body, measure_lesion
 from livervol.measure.standard_volume import PatientSize
-from livervol.measure.visit import VisitMeasurements, VisitParts, liver_warnings, summed
+from livervol.measure.visit import VisitMeasurements, VisitParts, at_sites, liver_warnings, summed
 from livervol.measure.volume import Box
 from livervol.records import Lesion, Measurement
 from livervol.workflows.reading_remnants import LiveRemnants
@@ -141,8 +141,13 @@ class LiveMeasurements:
         z, y, x = (slice(w.start + int(a), w.start + int(b)) for w, (a, b) in zip(wide, found[1].tolist(), strict=True))
         self._boxes[number] = (z, y, x)
 
-    def measured(self, resections: Sequence[str]) -> tuple[VisitMeasurements, tuple[str, ...]]:
-        """All numbers of the visit as they are now, and sentences about broken nesting."""
+    def measured(
+        self, resections: Sequence[str], sites: Mapping[int, str] | None = None
+    ) -> tuple[VisitMeasurements, tuple[str, ...]]:
+        """All numbers of the visit as they are now, and sentences about broken nesting.
+
+        ``sites`` of lesions that do not lie in the liver; those of lesions without a voxel do not matter.
+        """
         self._measure_touched()
         lesions = tuple(self._lesions[n] for n in sorted(self._boxes))
         total_ml = self._liver_voxels * self.grid.voxel_ml
@@ -162,9 +167,12 @@ class LiveMeasurements:
             segment_voxels=segments,
             segments_by=GIVEN,
         )
-        measured = summed(parts)
+        present = {n: site for n, site in (sites or {}).items() if n in self._boxes}
+        measured = summed(at_sites(parts, present))
         if resections and "segments" in self.masks and self._liver_voxels:
-            measured = replace(measured, measurements=(*measured.measurements, *self._remnant_rows(resections)))
+            measured = replace(
+                measured, measurements=(*measured.measurements, *self._remnant_rows(resections, present))
+            )
         problems = tuple(
             f"lesion {n}: {count} viable voxels lie outside it" for n, count in sorted(self._stray.items()) if count
         )
@@ -196,10 +204,12 @@ class LiveMeasurements:
         body = lesion_body(own, self.grid, box)
         self._lesions[number] = measure_lesion(number, body, (viable, None), segments, self.rules)
 
-    def _remnant_rows(self, resections: Sequence[str]) -> Sequence[Measurement]:
+    def _remnant_rows(self, resections: Sequence[str], sites: Mapping[int, str]) -> Sequence[Measurement]:
         if self._remnants is None:
             self._remnants = LiveRemnants(self.masks, self.grid)
-        return self._remnants.measurements(resections, self._boxes, self._liver_box, self.patient)
+        elsewhere = sorted(n for n, site in sites.items() if site != "liver")
+        self._remnants.follow(self._boxes, self._liver_box)
+        return self._remnants.measurements(resections, self.patient, elsewhere)
 
 
 def _meet(a: Box, b: Box) -> bool:

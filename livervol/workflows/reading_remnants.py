@@ -25,7 +25,7 @@ Labels = NDArray[Any]
 class LiveRemnants:
     """What ``measure_remnants`` counts, for masks that change in place; equal to it bit for bit.
 
-    Before a change ``leave`` its box, after it ``enter``; then ``measurements`` with the lesions' boxes.
+    Before a change ``leave`` its box, after it ``enter``; ``follow`` with the lesions' boxes before ``measurements``.
     """
 
     def __init__(self, masks: Mapping[str, Labels], grid: Grid) -> None:
@@ -65,16 +65,21 @@ class LiveRemnants:
         self._joint = grown
 
     def measurements(
-        self, resections: Sequence[str], boxes: Mapping[int, Box], liver_box: Box, patient: PatientSize | None
+        self, resections: Sequence[str], patient: PatientSize | None, elsewhere: Sequence[int] = ()
     ) -> tuple[Measurement, ...]:
-        """The remnant of each resection; ``boxes`` of the lesions present, ``liver_box`` around every liver voxel."""
+        """The remnant of each resection; no operation on the liver removes the lesions that lie ``elsewhere``."""
         present = tuple(int(v) for v in np.flatnonzero(self._joint.sum(axis=1)) if v)
-        self._update_gaps(boxes, liver_box)
-        gaps = {n: self._gaps[n] for n in sorted(self._gaps)}
-        found = remnants_of(Counted(present, self._joint, gaps), resections, self._grid.voxel_ml)
+        joint = self._joint.copy()
+        for number in elsewhere:
+            if number < joint.shape[1]:
+                joint[:, 0] += joint[:, number]
+                joint[:, number] = 0
+        gaps = {n: self._gaps[n] for n in sorted(self._gaps) if n not in elsewhere}
+        found = remnants_of(Counted(present, joint, gaps), resections, self._grid.voxel_ml)
         return remnant_measurements(found, patient, RemnantSettings(), lesions_known=True)
 
-    def _update_gaps(self, boxes: Mapping[int, Box], liver_box: Box) -> None:
+    def follow(self, boxes: Mapping[int, Box], liver_box: Box) -> None:
+        """Measure the gaps that changes touched; ``boxes`` of the lesions present, ``liver_box`` around the liver."""
         runs = self._runs = self._current_runs(liver_box)
         in_liver = {int(n) for n in np.flatnonzero(self._joint.sum(axis=0)) if n}
         stale = in_liver if self._stale is None else self._stale

@@ -116,6 +116,7 @@ def _document(reading: Reading, taken: _Taken) -> dict[str, Any]:
     machine = reading.files.document
     numbers, measured = taken.numbers, taken.numbers.measured
     judged = taken.settings.get("viability", {})
+    placed = {str(one.number): one.site for one in numbers.lesions if one.site != "liver"}
     conventions = sorted({m.method for one in measured.lesions for m in one.measurements if m.name == "longest_mm"})
     return {
         "schema_version": SCHEMA_VERSION,
@@ -136,7 +137,10 @@ def _document(reading: Reading, taken: _Taken) -> dict[str, Any]:
             "grid": reading.grid.describe(),
             "methods": {name: f"reader {reading.reader}, from the machine's" for name in taken.masks},
             **({"viability_method": judged["method"]} if judged else {}),
-            "settings": {"resections": list(taken.settings.get("resections", ()))},
+            "settings": {
+                "resections": list(taken.settings.get("resections", ())),
+                **({"sites": placed} if placed else {}),
+            },
             "inputs": list(machine.get("provenance", {}).get("inputs", ())),
         },
     }

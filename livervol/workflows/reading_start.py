@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from livervol.records import Visit
 from livervol.workflows.reading_folder import ADJUDICATED, VisitFiles, reader_folder
 from livervol.workflows.reading_table import visit_from_document
 
-__all__ = ["ReadingSettings", "beginning", "earlier_visit"]
+__all__ = ["ReadingSettings", "beginning", "earlier_visit", "site_decisions"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ def beginning(files: VisitFiles, settings: ReadingSettings) -> Begin:
                 masks[part] = np.zeros_like(masks[part])
     elif settings.lesions_from != "machine":
         raise LivervolError(refusal("lesions to start from", expected="machine or none", got=settings.lesions_from))
-    decisions = {"resections": list(settings.resections)} if settings.resections else {}
+    decisions: dict[str, Any] = {"resections": list(settings.resections)} if settings.resections else {}
+    if settings.lesions_from == "machine":
+        decisions |= _placed(files.document)
     words = {
         "grid": files.grid.describe(),
         "affine": [list(row) for row in files.grid.affine],
@@ -52,6 +56,24 @@ def beginning(files: VisitFiles, settings: ReadingSettings) -> Begin:
         "masks": sorted(masks),
     }
     return Begin(masks, decisions, words)
+
+
+def _placed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Sites given to the visit when it was run: a reading goes on with them."""
+    decisions: dict[str, Any] = {}
+    for lesion in document.get("lesions", ()):
+        site = str(lesion.get("site", "liver"))
+        if site != "liver":
+            decisions |= site_decisions(int(lesion["number"]), site)
+    return {key: value for key, value in decisions.items() if value is not None}
+
+
+def site_decisions(number: int, site: str) -> dict[str, Any]:
+    """A lesion's site as decisions; None takes one back."""
+    return {
+        f"lesion.{number}.site": None if site == "liver" else site,
+        f"lesion.{number}.node": True if site.endswith("_node") else None,
+    }
 
 
 def earlier_visit(visit: Path, reader: str, number: int) -> Visit:

@@ -43,13 +43,16 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class JudgedLesion:
-    """One lesion in its tight ``box``: its ``mask`` as it was judged, its ``viable`` and its ``uncertain`` part."""
+    """One lesion in its tight ``box``: its ``mask`` as it was judged, its ``viable`` and its ``uncertain`` part, and
+    whether it was judged as one outside the liver.
+    """
 
     number: int
     box: Box
     mask: Bools
     viable: Bools
     uncertain: Bools
+    extrahepatic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,8 @@ class JudgedViability:
 @dataclass(frozen=True, eq=False)
 class ViabilityTask:
     """Lesions to judge on masks of their own; ``scan`` gives a phase's scan by name, as the visit's ``document`` states
-    it. The parenchyma compared with is the visit's: what the main job would take for these masks.
+    it. The parenchyma compared with is the visit's: what the main job would take for these masks. ``extrahepatic`` are
+    the numbers of lesions whose site is not the liver.
     """
 
     boxes: Mapping[int, Box]
@@ -75,6 +79,7 @@ class ViabilityTask:
     phases: Sequence[str]
     scan: Callable[[str], Scan]
     document: Mapping[str, Any] = field(default_factory=dict)
+    extrahepatic: frozenset[int] = frozenset()
 
     def run(self) -> JudgedViability:
         """Judge; errors as ``segment_viability``."""
@@ -86,6 +91,7 @@ class ViabilityTask:
             self.lesions,
             accept_early_arterial=bool(settings.get("accept_early_arterial", False)),
             subtract_native=not any(q.startswith("native: ") and q.endswith("not subtracted") for q in quality),
+            extrahepatic=sorted(self.extrahepatic),
         )
         lesions = tuple(self._one(number, found) for number in self.boxes)
         return JudgedViability(lesions, found.mrecist_evaluable, found.reason, found.method, found.warnings)
@@ -105,7 +111,7 @@ class ViabilityTask:
     def _one(self, number: int, found: ViabilityResult) -> JudgedLesion:
         box = self.boxes[number]
         mask, viable, uncertain = (part.labels[box] == number for part in (self.lesions, found.viable, found.uncertain))
-        return JudgedLesion(number, box, mask, viable, uncertain)
+        return JudgedLesion(number, box, mask, viable, uncertain, number in self.extrahepatic)
 
 
 def waiting_lesions(reading: Reading) -> tuple[int, ...]:
@@ -144,14 +150,19 @@ def viability_task(reading: Reading, numbers: Sequence[int]) -> ViabilityTask:
         reading.phases,
         reading.scan,
         reading.files.document,
+        reading.extrahepatic,
     )
 
 
 def apply_viability(reading: Reading, judged: JudgedViability) -> Step | None:
-    """Write what was judged as one step; None, and nothing is done, when one of the lesions has changed since."""
-    lesions = reading.masks["lesions"]
+    """Write what was judged as one step; None, and nothing is done, when one of the lesions, or its site, has changed
+    since.
+    """
+    lesions, outside = reading.masks["lesions"], reading.extrahepatic
     for one in judged.lesions:
         if reading.box_of(one.number) != one.box or not np.array_equal(lesions[one.box] == one.number, one.mask):
+            return None
+        if one.extrahepatic != (one.number in outside):
             return None
     if not judged.lesions:
         return None

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,10 @@ def edit(reading, move, rng):
         reading.redo()
     elif move == "role":
         set_role(reading, 1, ("target", "non_target")[int(rng.integers(2))])
+    elif move == "site":
+        number = int(rng.integers(1, 4))
+        if number in reading.lesion_numbers:
+            set_site(reading, number, ("liver", "lung", "other_node")[int(rng.integers(3))])
     else:
         mask, kind = move.split()
         at = rng.uniform((6, 8, 8), (18, 32, 38))
@@ -77,15 +82,15 @@ def edit(reading, move, rng):
 
 
 MOVES = [f"{mask} {kind}" for mask in ("liver", "lesions", "viable") for kind in ("paint", "erase")]
-WALKS = st.lists(st.sampled_from([*MOVES, "undo", "redo", "role"]), max_size=12)
+WALKS = st.lists(st.sampled_from([*MOVES, "undo", "redo", "role", "site"]), max_size=12)
 
 
-def measured_again(folder, out):
-    """What ``livervol measure`` writes for a reader's saved masks."""
+def measured_again(folder, out, sites=()):
+    """What ``livervol measure --site`` writes for a reader's saved masks."""
     shutil.rmtree(out, ignore_errors=True)
     names = [n for n in ("liver", "lesions", "viable", "segments") if (folder / f"{n}.nii.gz").is_file()]
     given = GivenMasks(**{n: folder / f"{n}.nii.gz" for n in names})
-    return measure_masks(given, [], out, settings=VisitSettings(resections=(RESECTION,)))
+    return measure_masks(given, [], out, settings=VisitSettings(resections=(RESECTION,), sites=tuple(sites)))
 
 
 def without_intervals(lesion):
@@ -103,7 +108,8 @@ def test_numbers_after_any_walk_are_those_of_measure_bit_for_bit(visits, tmp_pat
             reading.refresh()  # in between, so that caches are used
         live = reading.refresh().measured
         folder = save(reading)
-        output = measured_again(folder, tmp_path_factory.mktemp("again") / "out")
+        sites = [(row.number, row.site) for row in reading.numbers().table if row.site != "liver"]
+        output = measured_again(folder, tmp_path_factory.mktemp("again") / "out", sites)
         assert live.measurements == output.measured.measurements
         assert live.warnings == output.measured.warnings
         assert [without_intervals(a) for a in live.lesions] == [without_intervals(b) for b in output.measured.lesions]
@@ -113,6 +119,7 @@ def test_numbers_after_any_walk_are_those_of_measure_bit_for_bit(visits, tmp_pat
         for a, b in zip(own["lesions"], output.document["lesions"], strict=True):
             # what is saved carries the intervals, too
             assert all(a[k] == v for k, v in b.items())
+        assert own["provenance"]["settings"].get("sites", {}) == {str(n): site for n, site in sites}
 
 
 @given(WALKS, st.integers(0, 99))
@@ -125,13 +132,16 @@ def test_any_walk_ends_where_its_journal_replays_to_and_nesting_is_kept(visits, 
             edit(reading, move, rng)
         masks = {n: m.copy() for n, m in reading.masks.items()}
         decisions, numbers = dict(reading.settings), reading.refresh()
+        # a lesion that has been elsewhere may lie outside the liver's mask
+        placed = {int(s.key.split(".")[1]) for r in reading.records for s in r.step.settings if ".site" in s.key}
         path = reading.journal.path
     replayed = rebuild(read_records(path))
     assert replayed.settings == decisions
     assert all(np.array_equal(replayed.masks[n], m) for n, m in masks.items())
     viable, lesions, liver, segments = (masks[n] for n in ("viable", "lesions", "liver", "segments"))
     assert not np.any((viable != 0) & (viable != lesions))
-    assert not np.any((lesions != 0) & (liver == 0))
+    inside = ~np.isin(lesions, [0, *placed])
+    assert not np.any(inside & (liver == 0))
     assert np.array_equal(segments != 0, liver != 0)
     with Reading.open(visits[1], "R1", settings=START) as again:
         fresh = again.refresh()
@@ -190,6 +200,32 @@ def test_an_extrahepatic_lesion_stands_alone(reading):
     reading.undo()
     assert reading.numbers().table[-1].number == 2
     assert "lesion.3.site" not in reading.settings
+
+
+def test_totals_of_the_liver_leave_out_lesions_elsewhere_as_measure_does(reading, tmp_path):
+    set_site(reading, 2, "lung")
+    numbers, folder = reading.numbers(), save(reading)
+    named = ("liver", "tumor", "remnant")
+    own = json.loads((folder / "measurements.json").read_text())
+    there = measured_again(folder, tmp_path / "there", [(2, "lung")])
+    assert (numbers.measured.measurements, numbers.warnings) == (there.measured.measurements, there.measured.warnings)
+    assert [own[key] for key in named] == [there.document[key] for key in named]
+    assert [lesion["site"] for lesion in own["lesions"]] == ["liver", "lung"]
+    # without the site every total is another
+    everywhere = measured_again(folder, tmp_path / "everywhere").document
+    for key, name in (("tumor", "volume_ml"), ("tumor", "viable_volume_ml"), ("liver", "functional_volume_ml")):
+        assert own[key][name] != everywhere[key][name]
+    assert own["remnant"] != everywhere["remnant"]
+    assert own["tumor"]["volume_ml"] == own["lesions"][0]["volume_ml"]
+
+    # a reading of a visit that was run with sites begins with them; one that begins without lesions has none
+    with Reading.open(tmp_path / "there", "R1", settings=START) as begun:
+        assert begun.numbers().measured.measurements == there.measured.measurements
+        assert begun.extrahepatic == {2}
+        set_site(begun, 2, "liver")
+        assert begun.numbers().measured.measurements != there.measured.measurements
+    with Reading.open(tmp_path / "there", "R2", settings=replace(START, lesions_from="none")) as alone:
+        assert alone.extrahepatic == frozenset()
 
 
 def test_intervals_hold_until_what_they_belong_to_changes_and_come_back_on_saving(reading):

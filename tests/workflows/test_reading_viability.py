@@ -13,8 +13,10 @@ from livervol.edit.gesture import Gesture
 from livervol.edit.journal import read_records, rebuild
 from livervol.errors import LivervolError
 from livervol.io.images import read_labels
+from livervol.scan import Phase
+from livervol.segment.viability import segment_viability
 from livervol.workflows.reading import Reading
-from livervol.workflows.reading_lesions import add_lesion, remove_lesion
+from livervol.workflows.reading_lesions import add_lesion, remove_lesion, set_site
 from livervol.workflows.reading_save import save, sign_off
 from livervol.workflows.reading_viability import (
     JUDGED,
@@ -177,3 +179,26 @@ def test_masks_alone_cannot_be_judged(visit, tmp_path):
     shutil.rmtree(bare / "phases")
     with Reading.open(bare, "R1") as reading, pytest.raises(LivervolError, match="viability cannot be judged"):
         judge_viability(reading, [1])
+
+
+def test_a_lesion_outside_the_liver_is_judged_without_the_livers_yardstick(reading):
+    # no brighter than liver: that is no viable tumour in the liver, and is viable elsewhere
+    reading.apply(paint(reading.canvas("lesions"), [(12, 30, 22)], Brush(9.0, None), 4))
+    assert judge_viability(reading, [4]) is not None
+    as_liver = row_of(reading, 4).viable_volume_ml
+    set_site(reading, 4, "lung")
+    # judged anew: what was computed held it against the liver
+    assert 4 in waiting_lesions(reading)
+    task = viability_task(reading, [4])
+    judged = task.run()
+    scans = {Phase(name): reading.scan(name) for name in reading.phases}
+    main_job = segment_viability(scans, task.liver, task.lesions, extrahepatic=[4])
+    (one,) = judged.lesions
+    assert np.array_equal(one.viable, main_job.viable.labels[one.box] == 4)
+    # an answer for another site is not used
+    set_site(reading, 4, "liver")
+    assert apply_viability(reading, judged) is None
+    set_site(reading, 4, "other_node")
+    assert apply_viability(reading, judged) is not None
+    assert row_of(reading, 4).viability == "computed"
+    assert row_of(reading, 4).viable_volume_ml > as_liver + 0.5 * row_of(reading, 4).volume_ml
