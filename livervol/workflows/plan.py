@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from livervol import __version__
-from livervol.errors import GridError, ScanError, refusal
+from livervol.errors import ScanError, refusal
 from livervol.files import write_text
-from livervol.io.images import read_labels
 from livervol.io.tables import SCHEMA_VERSION, nested_values, read_document, unreadable
 from livervol.measure.remnant import Remnant, SegmentSpread, find_remnants
 from livervol.measure.remnant_rows import RemnantSettings, remnant_measurements
@@ -23,6 +22,7 @@ from livervol.records import Measurement
 from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
+from livervol.workflows.plan_folder import as_drawn, lesions_of_liver, read_masks
 from livervol.workflows.plan_vessels import vessels_under
 
 __all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_entry", "spread_of"]
@@ -102,56 +102,31 @@ def spread_entry(spread: SegmentSpread) -> dict[str, Any]:
 def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan:
     """All standard operations of a visit's output folder, judged by margin and ranked by FLR %; writes ``plan.json``.
 
-    Reads liver, segments and (if there) lesions. Without lesions every operation is possible and a warning says so.
+    Reads liver, segments and (if there) lesions. Lesions whose site is not the liver count neither for nor against an
+    operation; a warning names them. Without lesions every operation is possible and a warning says so.
     Intervals are given when the segments came from the liver's shape: from measurements.json's ``segment_spread`` if it
-    is there, else the network runs again. Raises ``LivervolError`` for a folder that lacks
-    a mask and for an existing plan.json without ``overwrite``.
+    is there, else the network runs again. A reader's folder (``readers/<code>``) has the visit's intervals as long as
+    the reader moved no boundary. Raises ``LivervolError`` for a folder that lacks a mask and for an existing plan.json
+    without ``overwrite``.
     """
     settings, root = settings or PlanSettings(), Path(folder)
-    liver, segments, lesions = _read(root)
+    liver, segments, lesions = read_masks(root)
     path = root / "measurements.json"
     document = read_document(path)
-    warnings: list[str] = []
+    lesions, told = lesions_of_liver(lesions, document, path)
+    warnings = list(told)
     if lesions is None or not lesions.labels.any():
-        warnings.append("no lesion is marked: nothing has to be cleared, every operation is listed")
+        warnings.append("no lesion is marked in the liver: nothing has to be cleared, every operation is listed")
+    drawn = as_drawn(document, root, liver)
     spread = None
     if settings.uncertainty and not {41, 42} & set(segments.names):
-        spread = _spread(document, path, liver, warnings)
+        spread = _spread(drawn, path, liver, warnings)
     plan = _judge(liver, segments, lesions, settings, (spread, warnings))
     if settings.vessels:
-        plan = _with_vessels(plan, root, (liver, segments, lesions), document)
+        plan = _with_vessels(plan, root, (liver, segments, lesions), drawn)
     text = json.dumps(_document(plan, settings), indent=1, ensure_ascii=False, allow_nan=False)
     write_text(root / "plan.json", text + "\n", overwrite=settings.overwrite)
     return plan
-
-
-def _read(root: Path) -> tuple[Segmentation, Segmentation, Segmentation | None]:
-    masks: dict[str, Segmentation] = {}
-    for name in ("liver", "segments", "lesions"):
-        path = root / f"{name}.nii.gz"
-        if path.is_file():
-            masks[name] = read_labels(path)
-        elif name != "lesions":
-            raise ScanError(
-                refusal(
-                    f"{name} mask is missing",
-                    expected=f"{name}.nii.gz in the visit's folder",
-                    got="no such file",
-                    where=str(root),
-                    do="Run livervol run or livervol measure on the visit first.",
-                )
-            )
-    for name, mask in masks.items():
-        if not mask.grid.matches(masks["liver"].grid):
-            raise GridError(
-                refusal(
-                    f"{name} mask is not on the liver's grid",
-                    expected=masks["liver"].grid.describe(),
-                    got=mask.grid.describe(),
-                    where=str(root),
-                )
-            )
-    return masks["liver"], masks["segments"], masks.get("lesions")
 
 
 def _spread(document: Mapping[str, Any], path: Path, liver: Segmentation, warnings: list[str]) -> SegmentSpread | None:

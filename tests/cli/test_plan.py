@@ -113,6 +113,39 @@ def test_without_lesions_everything_is_listed_with_a_warning(visit, plan):
     assert json.loads((visit / "plan.json").read_text())["rejected"] == []
 
 
+def far_lesion(visit, site):
+    """A second lesion, which reaches into II and III, at a site."""
+    lesions = np.zeros(GRID.shape_zyx, np.uint8)
+    lesions[7:9, 8:11, 13:16], lesions[5:8, 8:11, 30:38] = 1, 2
+    (visit / "lesions.nii.gz").unlink()
+    write(visit, "lesions", lesions)
+    (visit / "measurements.json").write_text(json.dumps({"lesions": [{"number": 1}, {"number": 2, "site": site}]}))
+
+
+def test_lesions_outside_the_liver_count_neither_for_nor_against(visit, plan):
+    code, _, err = plan(visit, "--margin-mm", "8")
+    alone = json.loads((visit / "plan.json").read_text())
+    far_lesion(visit, "peritoneum")
+    code, _, err = plan(visit, "--margin-mm", "8", "--overwrite")
+    assert code == 0
+    assert "no operation on the liver removes it: lesion 2 (peritoneum)" in " ".join(err.split())
+    with_it = json.loads((visit / "plan.json").read_text())
+    assert with_it["operations"] == alone["operations"]
+    assert with_it["rejected"] == alone["rejected"]
+    far_lesion(visit, "liver")
+    assert plan(visit, "--margin-mm", "8", "--overwrite")[2] == ""
+    in_liver = json.loads((visit / "plan.json").read_text())
+    reasons = {entry["operation"]: entry["rejected"] for entry in in_liver["rejected"]}
+    assert reasons["right_hepatectomy"] == "leaves lesion 2"
+
+
+def test_lesions_that_cannot_be_read_are_refused(visit, plan):
+    (visit / "measurements.json").write_text('{"lesions": [{"site": "lung"}]}')
+    code, _, err = plan(visit)
+    assert code == 2
+    assert "measurements.json is unreadable" in err
+
+
 def test_threshold_and_condition(visit, plan):
     plan(visit, "--liver-condition", "cirrhosis")
     assert json.loads((visit / "plan.json").read_text())["protocol"]["threshold_percent"] == 40.0
@@ -156,6 +189,47 @@ def test_intervals_come_from_the_stored_spread(visit, plan):
     assert entry["probability_at_least_threshold"] > 0.999
     assert "P(enough)" in out
     assert entry["volume_ml_interval"][1] - entry["volume_ml_interval"][0] == pytest.approx(40.0)
+
+
+def reader_of(visit, segments):
+    """A reader's folder, with measurements.json as a reading writes it."""
+    folder = visit / "readers" / "R1"
+    folder.mkdir(parents=True)
+    for name in ("liver", "lesions"):
+        (folder / f"{name}.nii.gz").write_bytes((visit / f"{name}.nii.gz").read_bytes())
+    write(folder, "segments", segments)
+    methods = {"segments": "reader R1, from the machine's"}
+    (folder / "measurements.json").write_text(json.dumps({"lesions": [], "provenance": {"methods": methods}}))
+    return folder
+
+
+def test_a_readers_folder_is_planned_with_its_own_sites_and_boundaries(visit, plan):
+    half = np.zeros((1, 8, 8))
+    half[0, 3, 7] = half[0, 7, 3] = 20.0
+    stored = spread_entry(SegmentSpread(tuple(range(1, 9)), half, 0.0, "made up"))
+    (visit / "measurements.json").write_text(json.dumps({"segment_spread": stored}))
+    plan(visit, "--margin-mm", "8")
+    machine = json.loads((visit / "plan.json").read_text())
+    # boundaries where the machine drew them: as unsure as it was
+    folder = reader_of(visit, phantom())
+    assert plan(folder, "--margin-mm", "8")[0] == 0
+    assert json.loads((folder / "plan.json").read_text())["operations"] == machine["operations"]
+    # the reader moved the main boundary by a column: 1 of 32 more stays, and the machine's doubt is not the reader's
+    moved = phantom()
+    moved[:, :, 17][moved[:, :, 17] > 0] = 4
+    (folder / "segments.nii.gz").unlink()
+    write(folder, "segments", moved)
+    assert plan(folder, "--margin-mm", "0", "--overwrite")[0] == 0
+    got = {entry["operation"]: entry for entry in json.loads((folder / "plan.json").read_text())["operations"]}
+    assert got["right_hepatectomy"]["flr_of_functional_percent"] == pytest.approx(100 * 17 * 128 / (32 * 128 - 18))
+    assert "flr_of_functional_percent_interval" not in got["right_hepatectomy"]
+    # the reader says that the lesion is none of the liver's
+    own = json.loads((folder / "measurements.json").read_text())
+    (folder / "measurements.json").write_text(json.dumps(own | {"lesions": [{"number": 1, "site": "lung"}]}))
+    code, _, err = plan(folder, "--overwrite")
+    assert code == 0
+    assert "lesion 1 (lung)" in err
+    assert "no lesion is marked in the liver" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"segment_spread": {}}', '{"segment_spread": {"half_widths_ml": "x"}}'])

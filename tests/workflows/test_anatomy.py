@@ -101,7 +101,13 @@ def test_a_plan_is_no_surer_of_the_veins_than_the_run_was(measured, tmp_path):
     before = path.read_text(encoding="utf-8")
     path.write_text(json.dumps(document), encoding="utf-8")
     plan = plan_visit(out.folder, PlanSettings(margin_mm=0.0, uncertainty=False, vessels=True, overwrite=True))
+    own = out.folder / "readers" / "R1"
+    own.mkdir(parents=True)
+    for name in ("liver", "segments", "lesions", "vessels"):
+        (own / f"{name}.nii.gz").write_bytes((out.folder / f"{name}.nii.gz").read_bytes())
+    read = plan_visit(own, PlanSettings(margin_mm=0.0, uncertainty=False, vessels=True))
     path.write_text(before, encoding="utf-8")
+    assert all(row.measurements["vessels.intact"].value is None for row in (*read.possible, *read.rejected))
     assert all(row.measurements["vessels.intact"].value is None for row in (*plan.possible, *plan.rejected))
 
 
