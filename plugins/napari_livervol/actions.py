@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari_livervol.desk import EDITABLE, Desk
+from napari_livervol.desk import EDITABLE, SHOWN, Desk
 from napari_livervol.wheel import step_slice
 from napari_livervol.windows import set_window
 
@@ -85,4 +85,4 @@ def _next_mask(desk: Desk) -> None:
 def _masks(desk: Desk) -> None:
     on = not any(layer.visible for layer in desk.layers.values())
     for name, layer in desk.layers.items():
-        layer.visible = on and name in ("liver", "lesions", "viable")
+        layer.visible = on and name in SHOWN

@@ -25,10 +25,12 @@ from livervol.workflows.reading_table import LesionRow
 from livervol.workflows.reading_viability import JUDGED
 from napari_livervol.layers import image_layer, index_of, live_layer, world_of
 
-__all__ = ["EDITABLE", "TOOLS", "Desk", "ToolBox"]
+__all__ = ["EDITABLE", "SHOWN", "TOOLS", "Desk", "ToolBox"]
 
 #: Masks a reader corrects, in drawing order, the liver lowest.
 EDITABLE = ("liver", "segments", "vessels", "lesions", "viable")
+#: Those shown from the start; the others get their layer, which takes a while, when they are first shown.
+SHOWN = ("liver", "lesions", "viable")
 TOOLS = ("move", "brush", "eraser", "smart", "contour", "click", "measure", "landmark", "plane", "surface")
 
 #: Outline width of a mask in voxels: the tissue at the edge must be seen.
@@ -80,8 +82,8 @@ class Desk:
         self.layers: dict[str, Any] = {}
         self.images: dict[str, Any] = {}
         self.show_phase(self.reference)
-        for name in [n for n in EDITABLE if n in reading.masks]:
-            self._show(name)
+        for name in [n for n in SHOWN if n in reading.masks]:
+            self._make(name)
         viewer.layers.selection.active = self.layers.get("liver")
         viewer.scene.camera.events.mouse_pan.connect(self._hold_still)
         self.go_to(self.middle_lps(), centre=False)
@@ -131,14 +133,29 @@ class Desk:
         """Where the reading's masks lie."""
         return self.reading.grid
 
-    def _show(self, name: str) -> None:
-        for layer in [a for a in self.viewer.layers if a.name == name and "livervol_modality" not in a.metadata]:
-            self.viewer.layers.remove(layer)
+    def show_mask(self, name: str, shown: bool = True) -> None:
+        """Show or hide a mask; its layer is made when it is first shown."""
+        if name not in self.reading.masks or name not in EDITABLE:
+            return
+        if name in self.layers:
+            self.layers[name].visible = shown
+        elif shown:
+            active = self.viewer.layers.selection.active
+            self._make(name)
+            self.viewer.layers.selection.active = active
+
+    def _make(self, name: str) -> None:
+        layers = self.viewer.layers
+        for layer in [a for a in layers if a.name == name and "livervol_modality" not in a.metadata]:
+            layers.remove(layer)
         data, options, _ = live_layer(self.reading.masks[name], self.grid, name)
-        layer = self.viewer.add_labels(data, opacity=0.9, visible=name in ("liver", "lesions", "viable"), **options)
+        layer = self.viewer.add_labels(data, opacity=0.9, **options)
         layer.contour = _OUTLINE
         layer.editable = False
         self.layers[name] = layer
+        above = [self.layers[n] for n in EDITABLE[EDITABLE.index(name) + 1 :] if n in self.layers]
+        if above:
+            layers.move(layers.index(layer), min(map(layers.index, above)))
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -191,8 +208,8 @@ class Desk:
             self.tools.tool = tool
         if mask is not None and mask != self.tools.mask:
             self.tools.mask, self.tools.value = mask, 1
+            self.show_mask(mask)
             if mask in self.layers:
-                self.layers[mask].visible = True
                 self.viewer.layers.selection.active = self.layers[mask]
         if value is not None:
             self.tools.value = value
@@ -267,8 +284,8 @@ class Desk:
         keys = [setting.key for step in steps for setting in step.settings]
         touched = tuple(dict.fromkeys(masks + keys))
         for name in touched:
-            if name in self.reading.masks and name in EDITABLE and name not in self.layers:
-                self._show(name)
+            if name in self.reading.masks and name in SHOWN and name not in self.layers:
+                self._make(name)
             if name in self.layers:
                 self.layers[name].refresh(extent=False, thumbnail=False)
         self.changed.emit(touched)

@@ -79,6 +79,7 @@ class LandmarkBox(QWidget):
 
         def then(found: tuple[Any, tuple[str, ...]]) -> None:
             desk.show_since(before)
+            desk.show_mask("segments")
             desk.said.emit("; ".join(found[1]) or "segments drawn anew")
 
         self.jobs.run("Segments by landmarks", lambda _: redraw_segments(desk.reading), then, pause=desk)

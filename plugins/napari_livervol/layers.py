@@ -24,6 +24,7 @@ __all__ = [
     "grid_of",
     "image_layer",
     "index_of",
+    "know_units",
     "labels_layer",
     "live_layer",
     "lps_of",
@@ -61,6 +62,14 @@ def one_color(name: str) -> Any:
 
     # cyclic, because napari compiles a table for every direct map and that takes seconds
     return CyclicLabelColormap(colors=ColorArray(["transparent", LABEL_COLORS[name]]))
+
+
+def know_units() -> None:
+    """Have the table of units read, which napari does with its first layer and takes a while."""
+    import pint
+
+    registry: Any = pint.get_application_registry
+    _ = registry().pixel
 
 
 def flipped(voxels: NDArray[Any]) -> NDArray[Any]:

@@ -113,8 +113,7 @@ class RemnantPage(QWidget):
         slug = self.resection.currentData()
         desk = self.desk
         desk.do(lambda: choose_resections(desk.reading, [slug] if slug else []))
-        if "segments" in self.desk.layers:
-            self.desk.layers["segments"].visible = bool(slug)
+        self.desk.show_mask("segments", bool(slug))
 
     def _take(self, line: int) -> None:
         self.resection.setCurrentIndex(max(0, self.resection.findData(self._slugs[line])))

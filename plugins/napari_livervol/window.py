@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QDockWidget, QMessageBox, QShortcut
 
@@ -25,6 +25,7 @@ from napari_livervol.guide import Guide
 from napari_livervol.jobs import Courier, Jobs
 from napari_livervol.judging import Judging
 from napari_livervol.keys import bind_keys, free_menu_keys, key_help
+from napari_livervol.layers import know_units
 from napari_livervol.lesion_page import LesionPage
 from napari_livervol.lines import LineDrawing
 from napari_livervol.load_page import LoadPage
@@ -89,7 +90,8 @@ class ReadingWindow:
                 self.guide, area="right", name="livervol", add_vertical_stretch=False
             )
         self.main = self.dock.window()
-        # napari's layers need it; imported while the reader chooses a visit, not when it is shown
+        # napari's layers need both; got ready while the reader chooses a visit, not when it is shown
+        QTimer.singleShot(0, know_units)
         threading.Thread(target=importlib.import_module, args=("pandas",), daemon=True).start()
         # beside the main canvas, each half of the middle
         middle = self.main.centralWidget().layout()
@@ -157,7 +159,9 @@ class ReadingWindow:
     ) -> None:
         """Put a reading on the window, instead of the one that is open."""
         self.close()
-        self.viewer.layers.clear()
+        if self.viewer.layers:
+            # also where there is none it costs half a second
+            self.viewer.layers.clear()
         desk = self.desk = Desk(self.viewer, reading, earlier, settings)
         desk.refused.connect(self.guide.refuse)
         desk.said.connect(self.guide.say)

@@ -92,6 +92,26 @@ def test_layers_show_the_readings_own_arrays(desk):
     assert desk.layers["lesions"].get_value(at(desk, (10, 18, 25)), world=True) == 0
 
 
+def test_rarely_shown_masks_get_their_layer_when_first_shown(desk):
+    assert desk.apply(paint(desk.canvas("segments"), [(10, 16, 18)], Brush(30.0, None), 4))
+    assert "segments" not in desk.layers
+    desk.show_mask("segments", False)
+    desk.show_mask("vessels")  # there are none
+    assert set(desk.layers) == {"liver", "lesions", "viable"}
+    active = desk.viewer.layers.selection.active
+    desk.show_mask("segments")
+    assert [layer.name for layer in desk.viewer.layers] == ["portal venous", "liver", "segments", "lesions", "viable"]
+    assert np.shares_memory(desk.layers["segments"].data, desk.reading.masks["segments"])
+    assert desk.viewer.layers.selection.active is active
+    desk.show_mask("segments", False)
+    assert not desk.layers["segments"].visible
+    desk.take(mask="segments")
+    assert desk.layers["segments"].visible
+    assert desk.viewer.layers.selection.active is desk.layers["segments"]
+    assert desk.undo()
+    assert "segments" not in desk.layers
+
+
 def test_an_edit_and_its_undo_show_across_layers(desk):
     seen = []
     desk.changed.connect(seen.append)
