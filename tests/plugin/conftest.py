@@ -25,7 +25,7 @@ else:
     NAPARI = True
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def napari_there() -> None:
     """Skips without napari; in CI that is a failure."""
     if NAPARI:

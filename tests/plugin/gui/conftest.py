@@ -103,14 +103,15 @@ class Hand:
             return not busy and shown is not None and shown.version == window.desk.reading.version
 
         self.until(quiet)
-        self.spin(0.1)
+        # what the numbers changed is drawn
+        self.spin(0.02)
 
     # -- mouse and keys
 
     def x(self, *words: object) -> None:
         """One xdotool command."""
         subprocess.run(["xdotool", *map(str, words)], check=True, timeout=120, capture_output=True)
-        self.spin(0.04)
+        self.spin(0.02)
 
     def canvas(self):
         """The main canvas' widget."""
@@ -175,13 +176,13 @@ class Hand:
         from qtpy.QtWidgets import QScrollArea
 
         widget = self.widget(name)
-        for _ in range(100):
+        for _ in range(300):
             parent = widget.parent()
             while parent is not None:
                 if isinstance(parent, QScrollArea):
                     parent.ensureWidgetVisible(widget)
                 parent = parent.parent()
-            self.spin(0.1)
+            self.spin(0.02)
             at = widget.mapToGlobal(QPoint(widget.width() // 2, widget.height() // 2))
             self.move((at.x(), at.y()))
             under = self.app.widgetAt(at)
@@ -199,7 +200,9 @@ class Hand:
         for _ in range(5):
             # a form that is still being laid out moves away from under the pointer
             self.press(name)
-            self.spin(1.0)
+            end = time.monotonic() + 2.0
+            while not combo.view().isVisible() and time.monotonic() < end:
+                self.spin(0.02)
             if combo.view().isVisible():
                 break
         assert combo.view().isVisible(), f"{name} did not open"
@@ -221,9 +224,9 @@ class Hand:
             self.app.primaryScreen().grabWindow(0).save(str(self.shots / f"{name}.png"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hand(napari_there, screen):
-    """A window with the reading panel, and a hand on it."""
+    """A window with the reading panel, and a hand on it; opening and closing one takes seconds, so tests share it."""
     from napari_livervol.view import new_window
 
     viewer, window = new_window("livervol")
@@ -231,9 +234,8 @@ def hand(napari_there, screen):
     folder = os.environ.get("LIVERVOL_SHOTS")
     hand = Hand(viewer, window, Path(folder) if folder else None)
     window.main.move(0, 0)
-    hand.spin(0.5)
+    hand.until(window.main.isVisible)
     yield hand
     window.close()
-    hand.spin(0.1)
     viewer.close()
-    hand.spin(0.2)
+    hand.spin(0.1)
