@@ -27,7 +27,7 @@ from livervol.scan import Scan
 from livervol.segment import liver
 from livervol.segment.body import straight_scan
 from livervol.segment.liver_net import LATTICE_MM
-from livervol.segment.liver_search import find_liver
+from livervol.segment.liver_search import find_liver, survey_of
 from livervol.segment.model import find_model
 
 
@@ -65,7 +65,8 @@ def main() -> None:
         with timed("coarse lattice"):
             straight = straight_scan(scan, LATTICE_MM)
         with timed("look (network)"):
-            find_liver(straight, find_model(liver.MODEL))
+            card = find_model(liver.MODEL)
+            find_liver(straight, card, survey_of(straight, card))
         with timed("lattice, look, refine"):
             found = liver.segment_liver(scan)
         with timed("write"):

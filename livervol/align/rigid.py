@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from livervol.align.transform import affine_moved
 from livervol.grid import Grid
+from livervol.kernels.blocks import block_means
 from livervol.scan import Scan, Segmentation
 
 if TYPE_CHECKING:
@@ -133,19 +134,15 @@ def coarse_image(scan: Scan, spacing_mm: float, box: NDArray[np.int64] | None = 
     """The scan as float32 at no less than ``spacing_mm``, block by block, CT clipped to soft tissue."""
     import SimpleITK as sitk
 
-    grid, voxels = scan.grid, scan.voxels
-    if box is not None:
-        voxels = voxels[tuple(slice(a, b) for a, b in box)]
-        grid = grid.crop(box[:, 0].tolist(), box[:, 1].tolist())
-    values = np.clip(voxels, *CT_WINDOW_HU) if scan.modality == "CT" else voxels
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values, dtype=np.float32))
-    image.SetOrigin(list(grid.origin_lps_mm))
-    image.SetSpacing(list(grid.spacing_mm[::-1]))
+    first, stop = ((0, 0, 0), scan.grid.shape_zyx) if box is None else (box[:, 0].tolist(), box[:, 1].tolist())
+    grid = scan.grid.crop(first, stop)
+    fz, fy, fx = (min(n, max(1, round(spacing_mm / s))) for n, s in zip(grid.shape_zyx, grid.spacing_mm, strict=True))
+    limits = CT_WINDOW_HU if scan.modality == "CT" else (-np.inf, np.inf)
+    image = sitk.GetImageFromArray(block_means(scan.voxels, (fz, fy, fx), limits, (tuple(first), tuple(stop))))
+    image.SetOrigin(grid.index_to_lps([(fz - 1) / 2, (fy - 1) / 2, (fx - 1) / 2]).tolist())
+    image.SetSpacing([s * f for s, f in zip(grid.spacing_mm[::-1], (fx, fy, fz), strict=True)])
     image.SetDirection(grid.directions[:, ::-1].ravel().tolist())
-    factors = [
-        min(n, max(1, round(spacing_mm / s))) for n, s in zip(grid.shape_zyx[::-1], grid.spacing_mm[::-1], strict=True)
-    ]
-    return sitk.BinShrink(image, factors) if max(factors) > 1 else image
+    return image
 
 
 def rigid_transform(matrix: NDArray[np.float64], centre: NDArray[np.float64]) -> sitk.Euler3DTransform:
@@ -184,21 +181,25 @@ def _method(transform: sitk.Euler3DTransform) -> sitk.ImageRegistrationMethod:
 
 
 _THREADS = Lock()
+_on_one_thread: list[int] = []
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     # the metric's threads add up in any order, and the same scans must give the same voxels; only the default of the
-    # process reaches them
+    # process reaches them, which the first of several fits at once sets and the last gives back
     import SimpleITK as sitk
 
     with _THREADS:
-        threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+        _on_one_thread.append(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-        try:
-            yield
-        finally:
-            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    try:
+        yield
+    finally:
+        with _THREADS:
+            threads = _on_one_thread.pop()
+            if not _on_one_thread:
+                sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def refine(moving: Scan, fixed: Scan, region: Region, guesses: Sequence[Start]) -> RigidFit:

@@ -6,21 +6,38 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
-__all__ = ["over_slabs", "set_threads", "slab_edges"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["frozen", "over_slabs", "set_threads", "slab_edges", "thread_count"]
 
 #: Below this many voxels the hand-over to a second thread (about 0.1 ms) costs more than it saves.
 LEAST_VOXELS = 1 << 18
 
 _threads = min(2, os.cpu_count() or 1)
 _pool: ThreadPoolExecutor | None = None
+_starting = Lock()
 
 
 def set_threads(count: int) -> None:
     """Threads per kernel call from now on in this process: 1 inside a worker of a process pool, otherwise 2."""
     global _threads
     _threads = max(1, int(count))
+
+
+def thread_count() -> int:
+    """Threads that a kernel call may use in this process."""
+    return _threads
+
+
+def frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """The array, C-contiguous, as a view that cannot be written to: kernels that only read it are compiled once."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def slab_edges(count: int, voxels: int) -> list[int]:
@@ -53,15 +70,16 @@ def over_slabs(kernel: Callable[..., Any], count: int, voxels: int, *arguments: 
 
 def _workers() -> ThreadPoolExecutor:
     global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max(1, _threads - 1), thread_name_prefix="livervol-slab")
-    return _pool
+    with _starting:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, _threads - 1), thread_name_prefix="livervol-slab")
+        return _pool
 
 
 def _forget_pool() -> None:
     # threads do not survive a fork: a child must start its own
-    global _pool
-    _pool = None
+    global _pool, _starting
+    _pool, _starting = None, Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import ScanError, refusal
 from livervol.grid import Grid
+from livervol.kernels import blocks
 from livervol.kernels.components import keep_largest
 from livervol.kernels.morphology import open_mm
 from livervol.scan import Scan
@@ -63,8 +64,11 @@ def straight_scan(scan: Scan, spacing_mm: float) -> StraightScan:
     Voxels are averaged in whole blocks first, so that fine noise does not fold into the coarse grid, then interpolated
     linearly. Raises ``ScanError`` when the field is thinner than two coarse voxels on an axis.
     """
-    factors = tuple(max(1, int(spacing_mm / s + 0.25)) for s in scan.grid.spacing_mm)
-    factors = tuple(min(f, n) for f, n in zip(factors, scan.grid.shape_zyx, strict=True))
+    fz, fy, fx = (
+        min(max(1, int(spacing_mm / s + 0.25)), n)
+        for s, n in zip(scan.grid.spacing_mm, scan.grid.shape_zyx, strict=True)
+    )
+    factors = (fz, fy, fx)
     values = block_means(scan.voxels, factors)
     matrix = scan.grid.matrix
     matrix[:3, 3] = scan.grid.index_to_lps([(f - 1) / 2 for f in factors])
@@ -131,8 +135,10 @@ def body_box(tissue: NDArray[np.bool_], points_mm: NDArray[np.float32], z_mm: fl
     return BodyBox(centre, float(y_mm[1] - y_mm[0]), float(x_mm[1] - x_mm[0]))
 
 
-def block_means(values: NDArray[np.generic], factors: tuple[int, ...]) -> NDArray[np.float32]:
+def block_means(values: NDArray[np.generic], factors: tuple[int, int, int]) -> NDArray[np.float32]:
     """Means over whole blocks of ``factors`` voxels per axis, float32; what does not fill a block is left out."""
+    if values.dtype.kind in "iu":
+        return blocks.block_means(values, factors)
     counts = [n // f for n, f in zip(values.shape, factors, strict=True)]
     whole = values[tuple(slice(0, n * f) for n, f in zip(counts, factors, strict=True))]
     split = whole.reshape([part for pair in zip(counts, factors, strict=True) for part in pair])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import ScanError, refusal
 from livervol.grid import Grid
+from livervol.kernels.beside import Beside
 from livervol.kernels.components import keep_largest
 from livervol.kernels.fill import fill_holes
 from livervol.scan import Scan, Segmentation
@@ -20,7 +22,7 @@ from livervol.segment.liver_net import LATTICE_MM
 from livervol.segment.liver_order import DRAWN_IN_MR, misplaced
 from livervol.segment.liver_pose import find_pose
 from livervol.segment.liver_prior import LIVER, LiverPrior, load_prior
-from livervol.segment.liver_search import LiverView, dice_of, find_liver
+from livervol.segment.liver_search import LiverView, dice_of, find_liver, survey_of
 from livervol.segment.liver_turned import better_turned
 from livervol.segment.liver_warp import liver_map
 from livervol.segment.model import ModelCard, find_model
@@ -117,12 +119,15 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
 
 def _found(straight: StraightScan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, NDArray[np.float32], float]:
     # the network's view of the liver, the atlas' share of liver on its grid, and the evidence for the atlas' pose
-    pose = find_pose(straight, prior)
-    if pose.evidence < LEAST_EVIDENCE:
-        raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
-    bent = liver_map(straight, prior, pose)
-    place = bent.priors[..., LIVER]
-    view = find_liver(straight, card, _on(straight.grid, bent.grid, place))
+    with Beside() as beside:
+        # neither the network's first look nor the atlas needs the other
+        survey = beside.begin(partial(survey_of, straight, card))
+        pose = find_pose(straight, prior)
+        if pose.evidence < LEAST_EVIDENCE:
+            raise _refusal(f"evidence of at least {LEAST_EVIDENCE:g} nats per ml for a liver", f"{pose.evidence:.3f}")
+        bent = liver_map(straight, prior, pose)
+        place = bent.priors[..., LIVER]
+        view = find_liver(straight, card, survey(), _on(straight.grid, bent.grid, place))
     if view is None:
         raise _refusal("a liver", "nothing that looks like one")
     if view.soft_dice < LEAST_SOFT_DICE:

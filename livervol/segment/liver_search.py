@@ -15,7 +15,7 @@ from livervol.segment.liver_net import Sight, look, network_grey
 from livervol.segment.liver_order import Place, organ_places
 from livervol.segment.model import ModelCard
 
-__all__ = ["LiverView", "dice_of", "find_liver"]
+__all__ = ["LiverView", "Survey", "dice_of", "find_liver", "survey_of"]
 
 #: Largest blocks the network is shown, in 2 mm voxels: of the size of its training patches, as normalisation depends on
 #: the surroundings; those round the liver may be larger, so that most livers fit into one.
@@ -60,16 +60,30 @@ class LiverView:
     places: Mapping[str, Place]
 
 
-def find_liver(straight: StraightScan, card: ModelCard, place: NDArray[np.float32] | None = None) -> LiverView | None:
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the network sees in the whole body: its ``box`` in the scan, the scan as ``grey`` values, and the sight."""
+
+    box: Box
+    grey: NDArray[np.float32]
+    sight: Sight
+
+
+def survey_of(straight: StraightScan, card: ModelCard) -> Survey:
+    """The network's first look, everywhere in the body."""
+    grey, body = network_grey(straight), _body_box(straight)
+    return Survey(body, grey, _tiled(grey[body], straight.inside[body], card, TILE))
+
+
+def find_liver(
+    straight: StraightScan, card: ModelCard, survey: Survey, place: NDArray[np.float32] | None = None
+) -> LiverView | None:
     """Liver probability in the box round the liver, or None where the network sees none.
 
-    ``place`` is an atlas' share of liver on the scan's lattice: of several pieces that look like liver (a giant spleen
-    may), the largest where the atlas allows one is taken, if there is any.
+    ``survey`` is the network's first look; ``place`` is an atlas' share of liver on the scan's lattice: of several
+    pieces that look like liver (a giant spleen may), the largest where the atlas allows one is taken, if there is any.
     """
-    grey = network_grey(straight)
-    body = _body_box(straight)
-    survey = _tiled(grey[body], straight.inside[body], card, TILE)
-    first = survey.liver
+    grey, body, first = survey.grey, survey.box, survey.sight.liver
     seen = keep_largest(first > 0.5)
     if place is not None:
         allowed = keep_largest((first > 0.5) & (place[body] > LEAST_PLACE))
@@ -96,7 +110,7 @@ def find_liver(straight: StraightScan, card: ModelCard, place: NDArray[np.float3
     agreement = min(dice_of(view > 0.5, inside) for view in views)
     soft_dice = float(2 * probability[inside].sum() / (probability.sum() + np.count_nonzero(inside)))
     corner = np.array([s.start + 0.5 for s in body]) * straight.spacing_mm + straight.grid.origin_lps_mm[::-1]
-    places = organ_places(survey.classes, corner, 2 * straight.spacing_mm)
+    places = organ_places(survey.sight.classes, corner, 2 * straight.spacing_mm)
     return LiverView(part.grid, part.values, part.inside, probability, spread, classes, soft_dice, agreement, places)
 
 

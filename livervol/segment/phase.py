@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from livervol.errors import ScanError, refusal
+from livervol.kernels.beside import Beside
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.phase_mr import sample_ratios
 from livervol.segment.phase_organs import sample_organs
@@ -79,7 +81,12 @@ def recognise_phases(
     _check_stated(stated, len(scans))
     for place, liver in livers.items():
         liver.require_grid(scans[place].grid)
-    samples = [_samples(scan, livers.get(i), scans, stated.get(i)) for i, scan in enumerate(scans)]
+    with Beside() as beside:
+        begun = [
+            (beside if i % 2 else Beside(threads=1)).begin(partial(_samples, scan, livers.get(i), scans, stated.get(i)))
+            for i, scan in enumerate(scans)
+        ]
+        samples = [sample() for sample in begun]
     native_hu = _native_liver(scans, samples)
     judged = [
         _judge(scan, samples[i], native_hu, stated.get(i)) if scan.modality == "CT" else _judge_mr(i, scans, livers)

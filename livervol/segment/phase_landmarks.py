@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from livervol.kernels.blocks import block_means
 from livervol.kernels.components import keep_largest
 from livervol.scan import Scan, Segmentation
 
@@ -39,16 +39,8 @@ class Coarse:
 
     def mask_of(self, segmentation: Segmentation) -> Bools:
         """Coarse voxels at least three quarters inside the segmentation."""
-        inside: Bools = _block_mean(segmentation.mask(), self.block) >= 0.75
+        inside: Bools = block_means(segmentation.mask(), self.block) >= 0.75
         return inside
-
-
-def _block_mean(values: NDArray[Any], block: tuple[int, int, int]) -> Floats:
-    bz, by, bx = block
-    z, y, x = (n // b for n, b in zip(values.shape, block, strict=True))
-    cut = values[: z * bz, : y * by, : x * bx].astype(np.float32)
-    mean: Floats = cut.reshape(z, bz, y, by, x, bx).mean(axis=(1, 3, 5), dtype=np.float32)
-    return mean
 
 
 def coarse_of(scan: Scan) -> Coarse:
@@ -58,9 +50,9 @@ def coarse_of(scan: Scan) -> Coarse:
     bz, by, bx = (
         int(min(max(1, round(w / s)), n)) for w, s, n in zip(wanted, spacing, scan.grid.shape_zyx, strict=True)
     )
-    voxels = np.clip(scan.voxels, *CLIP_HU) if scan.modality == "CT" else scan.voxels
+    limits = CLIP_HU if scan.modality == "CT" else (-np.inf, np.inf)
     sz, sy, sx = spacing
-    return Coarse(_block_mean(voxels, (bz, by, bx)), (sz * bz, sy * by, sx * bx), (bz, by, bx))
+    return Coarse(block_means(scan.voxels, (bz, by, bx), limits), (sz * bz, sy * by, sx * bx), (bz, by, bx))
 
 
 def body_mask(coarse: Coarse) -> Bools:

@@ -16,14 +16,14 @@ from livervol.segment.vessels import VesselsResult, segment_vessels, vessels_of_
 from livervol.workflows.plan import spread_of
 from livervol.workflows.visit_state import Work
 
-__all__ = ["SEGMENT_METHODS", "find_anatomy", "vessel_measurements", "vessels_entry"]
+__all__ = ["SEGMENT_METHODS", "VENOUS", "find_anatomy", "vessel_measurements", "vessels_entry"]
 
 #: ``shape`` alone, which the intervals were calibrated for, or ``combined`` with the middle hepatic vein and the portal
 #: territories.
 SEGMENT_METHODS = ("shape", "combined")
 
 #: Phases that may show the veins of the liver.
-_VENOUS = (Phase.PORTAL_VENOUS, Phase.DELAYED)
+VENOUS = (Phase.PORTAL_VENOUS, Phase.DELAYED)
 
 
 def find_anatomy(work: Work, method: str = "shape", *, look_for_vessels: bool = True) -> None:
@@ -64,7 +64,7 @@ def _venous(work: Work) -> dict[Phase, Scan]:
     return {
         phase: scan
         for phase, scan in work.phases.items()
-        if phase in _VENOUS and scan.modality == "CT" and scan.grid.matches(work.masks["liver"].grid)
+        if phase in VENOUS and scan.modality == "CT" and scan.grid.matches(work.masks["liver"].grid)
     }
 
 

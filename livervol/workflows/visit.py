@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from livervol.align import Alignment, align
 from livervol.errors import GridError, ScanError, refusal
 from livervol.files import atomic_folder
+from livervol.kernels.beside import Beside
 from livervol.measure.pairing import EarlierVisit, pair_lesions, renumbered
 from livervol.measure.resection import operation
 from livervol.scan import Phase, Scan
@@ -20,8 +20,9 @@ from livervol.segment.lesions import segment_lesions
 from livervol.segment.liver import LiverResult
 from livervol.segment.phase import recognise_phases
 from livervol.segment.viability import segment_viability
-from livervol.workflows.anatomy import SEGMENT_METHODS, find_anatomy
+from livervol.workflows.anatomy import SEGMENT_METHODS, VENOUS, find_anatomy
 from livervol.workflows.inputs import VisitScans, choose_reference, one_per_phase, read_visit
+from livervol.workflows.visit_align import begin_alignments, place_phases, tell_alignments
 from livervol.workflows.visit_output import measure_and_write
 from livervol.workflows.visit_state import (
     MASK_NAMES,
@@ -71,13 +72,22 @@ def run_visit(
         progress("finding the liver")
         _find_liver(work, draw)
         progress("aligning phases")
-        _align(work)
-        progress("finding lesions")
-        _find_lesions(work, earlier)
-        progress("judging viability")
-        _judge_viability(work, settings)
-        progress("finding vessels and segments")
-        find_anatomy(work, settings.segments_method)
+        with Beside() as beside:
+            alignments = begin_alignments(work, beside, _is_venous)
+            # vessels are read in venous phases alone; neither they nor segments wait for lesions
+            place_phases(work, alignments, _is_venous)
+            apart = work.apart()
+            anatomy = beside.begin(partial(find_anatomy, apart, settings.segments_method))
+            place_phases(work, alignments, lambda phase: not _is_venous(phase))
+            tell_alignments(work, alignments)
+            del alignments
+            progress("finding lesions")
+            _find_lesions(work, earlier)
+            progress("judging viability")
+            _judge_viability(work, settings)
+            progress("finding vessels and segments")
+            anatomy()
+            work.join(apart)
         return measure_and_write(work, settings, folder, Path(out), progress)
 
 
@@ -104,7 +114,10 @@ def measure_masks(
             raise ScanError(refusal("liver mask missing", expected="--liver PATH", got="none", do="Give a liver mask."))
         if visit:
             _recognise(work, visit)
-            _align(work)
+            with Beside() as beside:
+                alignments = begin_alignments(work, beside, _is_venous)
+                place_phases(work, alignments, lambda _: True)
+                tell_alignments(work, alignments)
         else:
             work.grid = work.masks["liver"].grid
         _require_one_grid(work)
@@ -173,6 +186,10 @@ def _recognise(work: Work, visit: VisitScans) -> None:
         )
 
 
+def _is_venous(phase: Phase) -> bool:
+    return phase in VENOUS
+
+
 def _find_liver(work: Work, draw: Callable[[Scan], LiverResult]) -> None:
     assert work.reference is not None
     if "liver" not in work.masks:
@@ -185,36 +202,6 @@ def _find_liver(work: Work, draw: Callable[[Scan], LiverResult]) -> None:
             work.confidence["liver"] = round(float(found.confidence), 3)
         work.quality += found.warnings
     _require_one_grid(work)
-
-
-def _align(work: Work) -> None:
-    assert work.reference is not None
-    fixed = work.phases[work.reference]
-    for phase, moving in list(work.phases.items()):
-        if phase is work.reference:
-            continue
-        aligned = align(moving, fixed, mask=work.masks.get("liver"), deformable=True)
-        work.quality += [f"{phase.value.replace('_', ' ')}: {warning}" for warning in aligned.warnings]
-        row = next(r for r in work.phase_rows if r["used"] and r["phase"] == phase.value)
-        row.update(_alignment_entry(aligned))
-        work.phases[phase] = aligned.scan
-        if not aligned.usable_for_subtraction:
-            work.not_subtracted.add(phase)
-
-
-def _alignment_entry(aligned: Alignment) -> dict[str, Any]:
-    """How a phase was brought onto the reference, as measurements.json keeps it."""
-    entry: dict[str, Any] = {
-        "aligned_by": aligned.method,
-        "shift_mm": round(aligned.shift_mm, 2),
-        "bend_mm": round(aligned.bend_mm, 2),
-    }
-    if aligned.method == "deformable":
-        entry["jacobian_range"] = [round(float(v), 3) for v in aligned.jacobian_range]
-        entry["local_correlation"] = [
-            round(float(v), 4) for v in (aligned.correlation_before, aligned.correlation_after)
-        ]
-    return entry
 
 
 def _find_lesions(work: Work, earlier: Sequence[VisitOutput]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from livervol import __version__
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
+from livervol.kernels.beside import Beside
 from livervol.measure.pairing import Track
 from livervol.measure.remnant_rows import RemnantSettings, measure_remnants
 from livervol.measure.uncertainty import Spread, spread_of_lesions, with_intervals
@@ -129,11 +131,7 @@ def _document(work: Work, settings: VisitSettings, measured: VisitMeasurements) 
     }
 
 
-def measure_and_write(
-    work: Work, settings: VisitSettings, folder: Path, final: Path, progress: Progress
-) -> VisitOutput:
-    """All numbers of the visit into ``folder``, as ``final`` will be called: masks, phases, tables and the report."""
-    progress("measuring")
+def _measured(work: Work, settings: VisitSettings) -> tuple[VisitMeasurements, Spread]:
     parts = visit_parts(
         work.masks["liver"],
         lesions=work.masks.get("lesions"),
@@ -143,9 +141,11 @@ def measure_and_write(
     )
     measured = _with_words(summed(at_sites(parts, dict(settings.sites))), work)
     measured, spread = _with_spread(work, measured)
-    measured = _with_remnants(work, settings, measured)
-    document = {**_document(work, settings, measured), "lesion_spread": _lesion_spread_entry(spread)}
-    progress("writing")
+    return _with_remnants(work, settings, measured), spread
+
+
+def _write_images(work: Work, folder: Path) -> None:
+    """Masks, and the aligned phases where there are several, as they lie in the reference scan's own files."""
     for name, mask in work.masks.items():
         write_nifti_labels(folder / f"{name}.nii.gz", mask, stored=work.stored)
     if len(work.phases) > 1:
@@ -153,6 +153,19 @@ def measure_and_write(
         for phase, scan in work.phases.items():
             placed = replace(scan, source=replace(scan.source, stored=work.stored))
             write_nifti_scan(folder / "phases" / f"{phase.value}.nii.gz", placed)
+
+
+def measure_and_write(
+    work: Work, settings: VisitSettings, folder: Path, final: Path, progress: Progress
+) -> VisitOutput:
+    """All numbers of the visit into ``folder``, as ``final`` will be called: masks, phases, tables and the report."""
+    with Beside() as beside:
+        progress("measuring")
+        written = beside.begin(partial(_write_images, work, folder))
+        measured, spread = _measured(work, settings)
+        document = {**_document(work, settings, measured), "lesion_spread": _lesion_spread_entry(spread)}
+        progress("writing")
+        written()
     write_measurements(folder, document, measured.measurements, measured.lesions)
     reference = work.reference.value if work.reference else ""
     page = VisitPage(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ class Work:
     def stored(self) -> Grid | None:
         """The grid on which masks are written: the reference scan's own file order."""
         return self.phases[self.reference].source.stored if self.reference is not None else self.grid
+
+    def apart(self) -> Work:
+        """The same visit for a step that runs beside others: what it adds stays with it until ``join``."""
+        return replace(self, masks=dict(self.masks), phases=dict(self.phases), quality=[], confidence={})
+
+    def join(self, apart: Work) -> None:
+        """Take over what a step found apart, as if it had run now."""
+        self.masks.update({name: mask for name, mask in apart.masks.items() if name not in self.masks})
+        self.quality += [words for words in apart.quality if words not in self.quality]
+        self.confidence.update(apart.confidence)
+        self.vessels, self.spread = apart.vessels, apart.spread
+        self.disagreement_percent = apart.disagreement_percent
 
 
 def silent(_: str) -> None:
