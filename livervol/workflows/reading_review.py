@@ -194,9 +194,13 @@ def open_adjudication(
         if theirs is not None:
             changes.append(Change.between(reading.canvas(mask).labels, theirs, mask, "adjudicate"))
     decisions: tuple[Setting, ...] = ()
-    if "decisions" in chosen:
-        decided = states[chosen["decisions"]].settings
+    # where a lesion lies goes with the lesion
+    whose = chosen.get("decisions", chosen.get("lesions", ""))
+    if whose:
+        decided = states[whose].settings
         keys = [k for k in {**decided, **reading.settings} if not k.startswith("mask.")]
+        if "decisions" not in chosen:
+            keys = [k for k in keys if k.endswith((".site", ".node"))]
         settings_made = (Setting(k, reading.settings.get(k), decided.get(k)) for k in sorted(keys))
         decisions = tuple(s for s in settings_made if s.before != s.after)
     words = ", ".join(f"{what} by {reader}" for what, reader in picks.items())

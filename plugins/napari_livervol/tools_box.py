@@ -62,7 +62,7 @@ class ToolsBox(QWidget):
         row.addWidget(QLabel("Structure"))
         self.mask = QComboBox()
         self.mask.setObjectName("structure")
-        self.mask.setToolTip("Which mask is corrected (Tab: next)")
+        self.mask.setToolTip("Which mask is corrected, and shown from then on (Tab: next)")
         self.mask.addItems([name for name in EDITABLE if name in self.desk.reading.masks])
         self.mask.currentTextChanged.connect(lambda name: self.desk.take(mask=name))
         row.addWidget(self.mask, 1)

@@ -217,7 +217,8 @@ class ReadingWindow:
                 self.judging.ask()
         masks = tuple(name for name in touched if name in EDITABLE)
         self.views.refresh(masks)
-        self.remnant.cut.follow(masks)
+        placed = any(name.endswith(".site") for name in touched)
+        self.remnant.cut.follow((*masks, "lesions") if placed else masks)
         self.contour.refresh(masks)
         if any(name.split(".")[0] in ("resections", "landmarks") for name in touched):
             self.remnant.refresh()
@@ -290,7 +291,8 @@ class ReadingWindow:
         reading = self.desk.reading
         locked = f" — <b>locked</b>: {reading.locked}" if reading.locked else ""
         visit = reading.files.visit
-        self.guide.headline.setText(f"<b>{visit.name}</b> {reading.files.date}, reader {reading.reader}{locked}")
+        date = f" {reading.files.date}" if reading.files.date else ""
+        self.guide.headline.setText(f"<b>{visit.name}</b>{date}, reader {reading.reader}{locked}")
         self.guide.tick("report", bool(reading.locked))
 
     def change_theme(self) -> None:

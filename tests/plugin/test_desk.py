@@ -112,6 +112,17 @@ def test_rarely_shown_masks_get_their_layer_when_first_shown(desk):
     assert "segments" not in desk.layers
 
 
+def test_cuts_and_margins_are_judged_by_lesions_of_the_liver(desk):
+    from livervol.workflows.reading_lesions import set_site
+    from napari_livervol.snapshot import snapshot
+
+    assert np.array_equal(snapshot(desk.reading, "lesions").labels, desk.reading.masks["lesions"])
+    set_site(desk.reading, 1, "adrenal")
+    assert not snapshot(desk.reading, "lesions").labels.any()
+    assert desk.reading.masks["lesions"].any()
+    assert snapshot(desk.reading, "vessels") is None
+
+
 def test_an_edit_and_its_undo_show_across_layers(desk):
     seen = []
     desk.changed.connect(seen.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from livervol.edit.brush import Brush, erase, paint
 from livervol.errors import LivervolError
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_folder import ADJUDICATED, reader_folder
-from livervol.workflows.reading_lesions import remove_lesion, renumber_lesion, set_role
+from livervol.workflows.reading_lesions import remove_lesion, renumber_lesion, set_role, set_site
 from livervol.workflows.reading_review import (
     agreement,
     compare,
@@ -40,6 +41,7 @@ def read_twice(tmp_path_factory):
         remove_lesion(second, 1, "an artefact")
         renumber_lesion(second, 2, 4)
         second.apply(paint(second.canvas("lesions"), [(8, 12, 26)], Brush(6.0, None), 5))
+        set_site(second, 5, "lung")
         with pytest.raises(LivervolError, match="blinded until both have signed off"):
             compare(visits[1], "A", "B")
         sign_off(second)
@@ -89,6 +91,11 @@ def test_the_adjudicator_picks_edits_and_signs(read_twice):
     visit = read_twice[1]
     with pytest.raises(LivervolError, match="pick"):
         open_adjudication(visit, ("A", "B"), {"spleen": "A"})
+    with open_adjudication(visit, ("A", "B"), {"lesions": "B"}, settings=START) as taken:
+        # where it lies comes with a lesion, other decisions do not
+        assert (taken.lesion_numbers, taken.extrahepatic) == ((4, 5), {5})
+        assert set(taken.settings) == {"resections", "lesion.5.site"}
+    shutil.rmtree(reader_folder(visit, ADJUDICATED))
     picks = {"liver": "B", "lesions": "A", "decisions": "A"}
     with open_adjudication(visit, ("A", "B"), picks, earlier=read_twice[:1], settings=START) as reading:
         assert reading.folder == reader_folder(visit, ADJUDICATED)
