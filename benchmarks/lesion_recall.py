@@ -81,7 +81,7 @@ def main() -> None:
         result = segment_lesions({phase: told}, liver)
         match(score, truth, result.segmentation)
         for lesion in truth:
-            one_click(score, lesion, scan, liver.labels, rng)
+            one_click(score, lesion, [scan], liver.labels, rng)
         scores.append(score)
         print(f"{name} {phase.value}: {[(round(mm), round(float(d), 2)) for _, mm, d, _ in score.lesions]}, "
               f"false {[round(mm) for mm in score.false_mm]}, clicks {[round(float(r[2]), 2) for r in score.clicks]}; "

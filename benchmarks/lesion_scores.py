@@ -85,14 +85,20 @@ def match(score: Score, truth: Sequence[tuple[str, Mask]], found: Segmentation, 
         score.false_mm.append(size_mm(detection, grid))
 
 
-def one_click(score: Score, lesion: tuple[str, Mask], scan: Scan, liver: NDArray, rng: np.random.Generator) -> None:
-    """Three clicks on a lesion: the deepest voxel and two a third of its depth away, each outlined."""
-    (group, mask), grid = lesion, scan.grid
+def one_click(
+    score: Score, lesion: tuple[str, Mask], scans: Sequence[Scan], liver: NDArray, rng: np.random.Generator
+) -> None:
+    """Three clicks on a lesion in the first scan: the deepest voxel and two a third of its depth away, each outlined.
+
+    Further scans are the other phases that the click may look at.
+    """
+    (group, mask), grid = lesion, scans[0].grid
+    voxels, *others = (scan.voxels for scan in scans)
     mm = size_mm(mask, grid)
     if mm < LEAST_MM:
         return
     for at in clicks(mask, grid.spacing_mm, rng):
-        outline = outline_lesion(scan.voxels, grid.spacing_mm, Gesture.of("click", at), liver)
+        outline = outline_lesion(voxels, grid.spacing_mm, Gesture.of("click", at), liver, others=others)
         drawn = np.zeros(mask.shape, bool)
         drawn[outline.box] = outline.mask
         dice = 2 * np.count_nonzero(drawn & mask) / (np.count_nonzero(drawn) + np.count_nonzero(mask))

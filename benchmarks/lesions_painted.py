@@ -1,12 +1,13 @@
 """Lesions painted into two livers: detection, false positives, one-click Dice, automatic Dice, diameter error.
 
-    python benchmarks/lesions_painted.py [--livers FOLDER] [--phases portal|three]
+    python benchmarks/lesions_painted.py [--livers FOLDER] [--phases portal|three] [--clicks one|all]
 
 The livers are chaos_ct_03 and crlm_1004 of LIVERVOL_SHARED. Generator and settings were written down before any run
 and before any setting of the detector or the click was looked at with them. A lesion is a lobed ellipsoid; its tissue
 replaces nothing but is added to the scan as contrast, blurred by the scan's own resolution (1 mm), so that the scan's
 noise stays. Detections that the unpainted scan gives as well (real metastases of crlm_1004) are left out and printed.
-The liver is outlined on the unpainted scan by the program. ``--livers`` keeps these outlines as NAME.npz.
+The liver is outlined on the unpainted scan by the program. A click is made in the phase that shows the lesion best and
+sees that phase alone (``--clicks one``) or the other enhanced ones too. ``--livers`` keeps these outlines as NAME.npz.
 """
 
 from __future__ import annotations
@@ -158,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--livers", type=Path, help="folder that keeps the liver outlines")
     parser.add_argument("--phases", choices=("portal", "three"), default="three")
+    parser.add_argument("--clicks", choices=("one", "all"), default="all")
     chosen = parser.parse_args()
     shared = Path(os.environ.get("LIVERVOL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     everything, begun = [], time.process_time()
@@ -172,7 +174,8 @@ def main() -> None:
             score = Score(name)
             match(score, truth, segment_lesions(scans, liver).segmentation, before.labels > 0)
             for lesion, phase in zip(truth, best, strict=True):
-                one_click(score, lesion, scans[phase], liver.labels, rng)
+                others = [s for p, s in scans.items() if p not in (phase, Phase.NATIVE) and chosen.clicks == "all"]
+                one_click(score, lesion, [scans[phase], *others], liver.labels, rng)
             scores.append(score)
             print("  ", [(g, round(mm), round(float(d), 2)) for g, mm, d, _ in score.lesions],
                   "false", [round(mm) for mm in score.false_mm], flush=True)  # fmt: skip

@@ -1,8 +1,9 @@
 """One gesture on a lesion gives its outline: a click, a drawn diameter, a box, or a scribble.
 
-A local model of two tissues (what lies under the gesture, what surrounds it) prices every voxel of a box around the
-gesture; a geodesic front from the gesture and the edge strength say how far the lesion goes; a smooth cut draws the
-outline. Works in the liver, where the liver mask tells the parenchyma, and outside it.
+A click in the liver, whose mask tells the parenchyma, looks along rays for where tissue unlike it ends (``star``).
+Other gestures, places outside the liver and what that does not find: a local model of two tissues (what lies under the
+gesture, what surrounds it) prices every voxel of a box around the gesture; a geodesic front from the gesture and the
+edge strength say how far the lesion goes; a smooth cut draws the outline.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from livervol.edit.brush import Canvas
 from livervol.edit.change import Box, Change
-from livervol.edit.gesture import ClickSettings, Gesture, Mask, Patch, patch_of, surroundings
+from livervol.edit.gesture import ClickSettings, Gesture, Mask, Patch, patch_of, surroundings, working_values
+from livervol.edit.star import LEAST_SCORE, star_outline, tissue_of
 from livervol.errors import LivervolError, refusal
 from livervol.kernels.components import keep_largest, label_components
 from livervol.kernels.cut import smooth_cut
@@ -44,14 +46,15 @@ def lesion_change(
     value: int,
     liver: NDArray[Any] | None = None,
     settings: ClickSettings | None = None,
+    others: Sequence[NDArray[Any]] = (),
 ) -> tuple[Change, Outline]:
     """The change that adds the outlined lesion as ``value``, as far as the canvas allows, and the outline itself.
 
-    Errors as ``outline_lesion``.
+    ``others`` and errors as ``outline_lesion``.
     """
     if canvas.voxels is None:
         raise LivervolError(refusal("a click needs a scan", expected="a scan under the mask", got="none"))
-    outline = outline_lesion(canvas.voxels, canvas.spacing_mm, gesture, liver, settings)
+    outline = outline_lesion(canvas.voxels, canvas.spacing_mm, gesture, liver, settings, others)
     change = canvas.change(outline.box, outline.mask, value, f"{gesture.kind} on a lesion")
     return change, outline
 
@@ -62,21 +65,50 @@ def outline_lesion(
     gesture: Gesture,
     liver: NDArray[Any] | None = None,
     settings: ClickSettings | None = None,
+    others: Sequence[NDArray[Any]] = (),
 ) -> Outline:
     """The outline of the lesion under a gesture, at half contrast, smooth, in one piece, holes filled.
 
     ``voxels`` [z, y, x] in HU or any unit; ``liver`` a mask on the same grid (lesions included): where it holds the
-    gesture, the parenchyma is learnt in it and the outline stays in it. Raises ``LivervolError`` for a gesture outside
-    the scan.
+    gesture, the parenchyma is learnt in it and the outline stays in it. ``others`` are further phases on the same
+    grid: a click in the liver goes by all of them. Raises ``LivervolError`` for a gesture outside the scan.
     """
     settings = settings or ClickSettings()
     patch = patch_of(voxels, spacing_mm, gesture, liver, settings)
+    if gesture.kind == "click" and liver is not None and patch.liver is not None:
+        outline = _along_rays(patch, (voxels, *others), liver, gesture, settings)
+        if outline is not None:
+            return outline
     outside, sigma = surroundings(patch, settings)
     inside = float(np.median(patch.values[patch.seed]))
     mask, contrast = _cut_out(patch, (inside, outside, sigma), settings)
     fine = _refined(mask, patch)
     warnings = [] if abs(contrast) > sigma else ["the lesion hardly differs from what surrounds it: check the outline"]
     return Outline(patch.box, fine, contrast, tuple(warnings))
+
+
+def _along_rays(
+    patch: Patch, phases: Sequence[NDArray[Any]], liver: NDArray[Any], gesture: Gesture, settings: ClickSettings
+) -> Outline | None:
+    """The outline where tissue unlike the parenchyma ends, in any phase; None where none does round the click."""
+    assert patch.liver is not None
+    tissues = []
+    for voxels in phases:
+        values = patch.values if voxels is phases[0] else working_values(voxels, patch, settings)
+        tissue = tissue_of(values, patch.liver, voxels, liver)
+        if tissue is not None:
+            tissues.append(tissue)
+    if len(tissues) < len(phases):
+        return None
+    fine = np.asarray(patch.spacing) / np.asarray(patch.steps)
+    at_mm = (gesture.points_zyx[0] - [s.start for s in patch.box]) * fine
+    star = star_outline(patch, tissues, at_mm)
+    held = star.mask & patch.seed
+    if star.score < LEAST_SCORE or not held.any():
+        return None
+    mask = _with_seed(star.mask, held)
+    contrast = float(np.median(patch.values[mask])) - tissues[0].level
+    return Outline(patch.box, _refined(mask, patch), contrast)
 
 
 def _cut_out(patch: Patch, levels: tuple[float, float, float], settings: ClickSettings) -> tuple[Mask, float]:

@@ -14,7 +14,7 @@ from livervol.errors import LivervolError, refusal
 from livervol.kernels.distance import distance_to
 from livervol.kernels.smooth import gaussian
 
-__all__ = ["GESTURES", "ClickSettings", "Gesture", "Mask", "Patch", "patch_of", "surroundings"]
+__all__ = ["GESTURES", "ClickSettings", "Gesture", "Mask", "Patch", "patch_of", "surroundings", "working_values"]
 
 GESTURES = ("click", "diameter", "box", "scribble")
 
@@ -102,17 +102,24 @@ def patch_of(
     box = (z, y, x)
     sz, sy, sx = (max(1, int(settings.grid_mm / s + 0.25)) for s in spacing)
     steps = (sz, sy, sx)
-    raw = voxels[box]
-    smooth = gaussian(raw, settings.light_mm, tuple(spacing))[:: steps[0], :: steps[1], :: steps[2]]
     coarse = (float(spacing[0] * sz), float(spacing[1] * sy), float(spacing[2] * sx))
     part = None
     if liver is not None:
         part = liver[box][:: steps[0], :: steps[1], :: steps[2]] != 0
-    patch = Patch(box, steps, coarse, np.ascontiguousarray(smooth), np.zeros(smooth.shape, bool), part)
+    unseen = np.zeros(tuple(-(-(s.stop - s.start) // step) for s, step in zip(box, steps, strict=True)), np.float32)
+    patch = Patch(box, steps, coarse, unseen, unseen != 0, part)
+    patch.values = working_values(voxels, patch, settings)
     patch.seed = _seed(patch, gesture, settings)
     if part is not None and np.count_nonzero(part & patch.seed) < 0.5 * np.count_nonzero(patch.seed):
         patch.liver = None
     return patch
+
+
+def working_values(voxels: NDArray[Any], patch: Patch, settings: ClickSettings) -> NDArray[np.float32]:
+    """A scan (or another phase on its grid) on the patch's working grid, lightly smoothed."""
+    z, y, x = patch.steps
+    fine = (patch.spacing[0] / z, patch.spacing[1] / y, patch.spacing[2] / x)
+    return np.ascontiguousarray(gaussian(voxels[patch.box], settings.light_mm, fine)[::z, ::y, ::x])
 
 
 def _distances_mm(patch: Patch, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:

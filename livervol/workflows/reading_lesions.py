@@ -62,6 +62,8 @@ def add_lesion(
 ) -> tuple[int, Outline]:
     """Outline the lesion under a gesture and add it; returns its number and the outline.
 
+    In the liver the reading's other enhanced phases are looked at as well.
+
     ``number`` None takes the next free one; an earlier visit's number confirms the match; an existing one is added to.
     ``site`` None means liver where the gesture lies in the liver, else ``other``. The viability of a new lesion waits
     to be judged (``livervol.workflows.reading_viability``). Nothing found raises ``LivervolError``.
@@ -74,7 +76,8 @@ def add_lesion(
     if site is None:
         site = "liver" if reading.masks["liver"][middle] else "other"
     liver = reading.masks["liver"] if site == "liver" else None
-    change, outline = lesion_change(canvas, gesture, number, liver, settings)
+    others = [] if liver is None else [reading.scan(p).voxels for p in reading.phases if p not in (phase, "native")]
+    change, outline = lesion_change(canvas, gesture, number, liver, settings, others)
     if not change.voxels:
         raise LivervolError(
             refusal("nothing to add", expected="a lesion that is not marked yet", got="only voxels of other lesions")

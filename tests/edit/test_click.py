@@ -1,4 +1,4 @@
-"""One gesture, one outline: phantoms, all four gestures, outside the liver, real tumours."""
+"""One gesture, one outline: phantoms, layered lesions, all four gestures, outside the liver, real tumours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from livervol.edit.brush import Canvas
 from livervol.edit.click import lesion_change, outline_lesion
 from livervol.edit.gesture import Gesture
+from livervol.edit.star import tissue_of
 from livervol.errors import LivervolError
 from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import label_components
@@ -90,6 +91,49 @@ def test_a_click_on_nothing_is_doubted():
     voxels, liver, _ = scene(0.0)
     outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE), liver)
     assert "hardly differs" in outline.warnings[0]
+
+
+HALF = np.array([14.0, 13.0, 15.0])
+
+
+def layered(tissue, core, rim, seed=1):
+    """A scan of a lesion with its contrasts (HU) within 0.55 of its radius, without 0.85, and between; its mask."""
+    voxels, liver, _ = scene(0.0, seed=seed)
+    whole = ellipsoid(CENTRE, HALF)
+    step = np.where(whole, float(rim), 0.0)
+    step[np.broadcast_to(ellipsoid(CENTRE, 0.85 * HALF), SHAPE)] = tissue
+    step[np.broadcast_to(ellipsoid(CENTRE, 0.55 * HALF), SHAPE)] = core
+    return voxels + gaussian(step, 0.8, SPACING), liver, whole
+
+
+@pytest.mark.parametrize("contrasts", [(35, -55, 35), (0, 0, 35), (-40, -40, -40)])
+@pytest.mark.parametrize("off", [(0, 0, 0), (1, -3, 2)])
+def test_a_click_finds_the_outermost_layer(contrasts, off):
+    voxels, liver, whole = layered(*contrasts)
+    outline = outline_lesion(voxels, SPACING, Gesture.of("click", CENTRE + np.array(off)), liver)
+    # the outline is sampled at half a working voxel (1.3 mm): 1 - 1.5 * 1.3 / 13
+    assert dice(outline, whole) > 0.85
+    assert not outline.warnings
+
+
+def test_another_phase_shows_the_layer_that_one_does_not():
+    portal, liver, whole = layered(0, -60, 0)
+    arterial, _, _ = layered(35, -50, 35, seed=2)
+    click = Gesture.of("click", CENTRE)
+    core = ellipsoid(CENTRE, 0.55 * HALF)
+    assert dice(outline_lesion(portal, SPACING, click, liver), core) > 0.7
+    assert dice(outline_lesion(portal, SPACING, click, liver, others=[arterial]), whole) > 0.85
+
+
+def test_parenchyma_is_learnt_where_a_lesion_fills_the_patch():
+    voxels, liver, _ = scene(-60.0)
+    values, part = voxels[:, 30:60, 35:65].astype(np.float32), np.ones((36, 30, 30), bool)
+    tissue = tissue_of(values, part, voxels, liver)
+    assert tissue is not None
+    assert tissue.level == pytest.approx(105, abs=3)
+    # the noise of 9 HU, and never below a twentieth of the level
+    assert 5.0 < tissue.sigma < 12.0
+    assert tissue_of(values, part, voxels, np.zeros(SHAPE, bool)) is None
 
 
 def test_refusals():
