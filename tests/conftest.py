@@ -34,6 +34,13 @@ def oblique_grid(
     return Grid.from_parts(shape_zyx, spacing_mm, (-31.5, 47.25, -812.0), directions)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _run_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the processes of one test run keep what they share; pytest clears it away."""
+    own = tmp_path_factory.getbasetemp()
+    os.environ["LIVERVOL_TEST_RUN"] = str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
 @pytest.fixture
 def awkward_grid() -> Grid:
     return oblique_grid()

@@ -14,7 +14,7 @@ from livervol.io.images import read_labels
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, SPREAD_BOUNDARIES, boundary_shares, segment_couinaud
 from livervol.segment.couinaud_landmarks import Landmarks
-from livervol.segment.couinaud_spread import AS_RELEASED, Refit, half_widths
+from livervol.segment.couinaud_spread import half_widths
 from livervol.segment.couinaud_typical import DESCRIPTORS, shape_descriptors, shape_distance
 from livervol.segment.model import find_model, read_card, self_test
 
@@ -140,7 +140,7 @@ def broken(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("section", ["[spread]", "[typical]", "main ="])
+@pytest.mark.parametrize("section", ["[spread]", "[typical]", "main =", "together =", "least_sure ="])
 def test_a_card_without_its_statistics_is_refused(broken, section):
     path = broken / "model.toml"
     text = path.read_text().replace(section, section.replace("[", "[no_") if "[" in section else "other =")
@@ -169,22 +169,20 @@ def test_every_pair_of_segments_lies_on_one_boundary():
     assert ((shares > 0).sum(axis=0) <= 1).all()
 
 
-def test_refitted_half_widths_are_factors_and_a_joint_cause():
+def test_half_widths_are_scaled_mixing_and_a_joint_cause():
     mixing = np.arange(64, dtype=np.float64).reshape(8, 8) + 1
     mixing = mixing + mixing.T
     np.fill_diagonal(mixing, 0.0)
-    scales, factors = np.array([2.0, 3.0, 4.0, 5.0, 6.0, 7.0]), (1.5, 1.0, 0.5, 1.0, 1.0, 1.0)
-    found = half_widths(mixing, scales, Refit(factors, 0.25, "by hand"))
+    scales = np.array([2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    found = half_widths(mixing, scales, 0.25)
     names = list(SPREAD_BOUNDARIES)
-    for name, pair, expected in (("caudate", (0, 6), 3.0), ("main", (1, 4), 3.0), ("left", (3, 2), 2.0)):
+    for name, pair, expected in (("caudate", (0, 6), 2.0), ("main", (1, 4), 3.0), ("left", (3, 2), 4.0)):
         assert found[names.index(name)][pair] == pytest.approx(expected * mixing[pair])
     together = found[-1]
     assert together[0, 6] == pytest.approx(0.25 * 2.0 * mixing[0, 6])
     assert together[3, 2] == pytest.approx(0.25 * 4.0 * mixing[3, 2])
     assert together[1, 2] == together[4, 7] == 0.0
-    released = half_widths(mixing, scales, AS_RELEASED)
-    assert np.array_equal(released[:-1], boundary_shares(mixing) * scales[:, None, None])
-    assert not released[-1].any()
+    assert np.array_equal(found[:-1], boundary_shares(mixing) * scales[:, None, None])
 
 
 def test_descriptors_of_a_box():

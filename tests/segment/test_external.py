@@ -54,7 +54,7 @@ def test_names():
     assert liver_segmenter(None) is segment_liver
     assert callable(liver_segmenter("liver_prior_v1"))
     with pytest.raises(ModelError, match="model draws no liver: expected a model of the liver, got couinaud"):
-        liver_segmenter("couinaud_shape_v1")
+        liver_segmenter("couinaud_shape_v2")
     with pytest.raises(ModelError, match="model not found"):
         liver_segmenter("nnunet")
     with pytest.raises(ModelError, match="folder is no trained nnU-Net v2 liver model"):

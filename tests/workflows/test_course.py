@@ -53,7 +53,7 @@ def test_liver_is_found(demo, number):
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_lesions_keep_their_numbers_and_sizes(demo, number):
     true = {lesion["number"]: lesion for lesion in TRUTH["visits"][number - 1]["lesions"]}
-    document = demo.visits[number - 1].document
+    document = demo.visits[number - 1]
     found = {lesion["number"]: lesion for lesion in document["lesions"]}
     assert sorted(found) == sorted(true)
     # an outline one voxel off all round moves a diameter by two in-plane diagonals, 2 x 2.8 mm; the blur adds half that
@@ -100,7 +100,7 @@ def test_intervals_hold_the_truth(demo):
     held, asked = 0, 0
     for visit, told in zip(demo.visits, TRUTH["visits"], strict=True):
         true = {lesion["number"]: lesion for lesion in told["lesions"]}
-        for entry in visit.document["lesions"]:
+        for entry in visit["lesions"]:
             low, high = entry["longest_mm_interval"]
             assert low < entry["longest_mm"] < high
             # wide enough to be honest, narrow enough to be of use
@@ -122,7 +122,7 @@ def test_sums_carry_an_interval_wider_than_one_lesion(demo, criterion):
         assert low < row["sum_mm"] < high
         largest = max(
             entry[f"{name}_interval"][1] - entry[name]
-            for entry in demo.visits[visit - 1].document["lesions"]
+            for entry in demo.visits[visit - 1]["lesions"]
             if f"{name}_interval" in entry and entry["number"] in (1, 2)
         )
         assert high - row["sum_mm"] >= largest - 0.02

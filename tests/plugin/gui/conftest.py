@@ -103,8 +103,8 @@ class Hand:
             return not busy and shown is not None and shown.version == window.desk.reading.version
 
         self.until(quiet)
-        # what the numbers changed is drawn
-        self.spin(0.02)
+        # the last answer is on its way to the window
+        self.spin(0.05)
 
     # -- mouse and keys
 

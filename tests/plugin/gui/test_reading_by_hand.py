@@ -131,6 +131,7 @@ def drag_contour(hand):
     at = [hand.spot((contours.index, *point)) for point in (handle, away)]
     before = desk.reading.version
     hand.drag(at)
+    hand.until(lambda: desk.reading.version > before)
     hand.settled()
     assert desk.reading.version == before + 1
     step = desk.reading.records[-1].step
@@ -147,11 +148,12 @@ def paint_liver(hand, index_zyx):
     """A stroke of the brush a little outside the liver."""
     desk = hand.window.desk
     hand.key("b")
-    assert desk.tools.tool == "brush"
+    hand.until(lambda: desk.tools.tool == "brush")
     z, y, x = index_zyx
     before = int(np.count_nonzero(desk.reading.masks["liver"]))
     version = desk.reading.version
     hand.drag([hand.spot((z, y, x)), hand.spot((z, y + 8, x))])
+    hand.until(lambda: desk.reading.version > version)
     hand.settled()
     assert desk.reading.version == version + 1
     assert int(np.count_nonzero(desk.reading.masks["liver"])) > before
@@ -171,8 +173,9 @@ def add_by_one_click(hand, index_zyx, wanted):
     # P shows the next phase, until the one in which it stands out
     for _ in desk.reading.phases:
         if desk.phase() != wanted:
+            before = desk.phase()
             hand.key("p")
-            hand.spin(0.3)
+            hand.until(lambda before=before: desk.phase() != before)
     assert desk.phase() == wanted
     before = set(desk.reading.lesion_numbers)
     hand.key("a")
@@ -241,11 +244,10 @@ def test_a_sample_visit_from_opening_to_sign_off(hand, sample, tmp_path):
     assert after_brush > after_contour
 
     hand.key("ctrl+z")
-    hand.settled()
-    assert window.dock.numbers.liver_ml == after_contour
+    hand.until(lambda: window.dock.numbers.liver_ml == after_contour)
     hand.key("ctrl+shift+z")
+    hand.until(lambda: window.dock.numbers.liver_ml == after_brush)
     hand.settled()
-    assert window.dock.numbers.liver_ml == after_brush
     # not napari's own saving of layers
     saved = visit / "readers" / "R1" / "measurements.json"
     assert not saved.exists()
@@ -254,7 +256,7 @@ def test_a_sample_visit_from_opening_to_sign_off(hand, sample, tmp_path):
     hand.settled()
 
     hand.press("next_liver")
-    assert window.guide.step == "lesions"
+    hand.until(lambda: window.guide.step == "lesions")
     truth = true.labels == LEFT_OUT
     own = add_by_one_click(hand, np.argwhere(truth).mean(axis=0), "late_arterial")
     hand.shot("05_lesion")
@@ -268,9 +270,10 @@ def test_a_sample_visit_from_opening_to_sign_off(hand, sample, tmp_path):
     desk = window.desk
     version = desk.reading.version
     hand.key("b")
+    hand.until(lambda: desk.tools.tool == "brush")
     hand.drag([hand.spot((z, int(y) - 6, int(x))), hand.spot((z, int(y) - 6, int(x) + 6))])
+    hand.until(lambda: "locked" in window.guide.status.text())
     assert desk.reading.version == version
-    assert "locked" in window.guide.status.text()
 
     equal_to(folder, run, [f"portal_venous={SAMPLE / 'portal_venous'}"], tmp_path / "run")
     written = json.loads((folder / "measurements.json").read_text())

@@ -112,10 +112,9 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     hand.key("e")
     desk.go_to(GRID.index_to_lps((20, 28, 28)), centre=False)
     hand.move(hand.spot((20, 28, 20)))
-    hand.spin(0.2)
+    hand.until(lambda: "\nR 36 " in hand.viewer.canvas.overlays.text.text)
     text = hand.viewer.canvas.overlays.text.text
     assert text.splitlines()[:2] == ["axial 21 of 40", "portal venous"]
-    assert text.splitlines()[2].startswith("R 36 ")
     assert "HU" in text
     assert hand.viewer.layers["portal venous"].contrast_limits == [-160, 240]
 
@@ -126,7 +125,7 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     hand.move(hand.spot((20, 28, 20)))
     zoom = hand.viewer.scene.camera.zoom
     hand.x("click", 4)
-    assert desk.plane_index() == 21
+    hand.until(lambda: desk.plane_index() == 21)
     assert hand.viewer.scene.camera.zoom == zoom
     coronal = hand.window.row.panes[0][0]
     assert round(coronal.model.dims.point[0]) == round(hand.viewer.dims.point[0])
@@ -142,6 +141,7 @@ def test_planes_phases_measuring_and_keys(hand, lopsided):
     hand.key("d")
     hand.click(hand.spot((20, 28, 21)))
     hand.click(hand.spot((20, 28, 27)))
+    hand.until(lambda: any(line.by == "manual" for line in hand.window.dock.numbers.table[0].lines))
     hand.settled()
     (row,) = hand.window.dock.numbers.table
     by_hand = next(line for line in row.lines if line.by == "manual")
@@ -186,6 +186,7 @@ def test_a_curved_cut_follows_its_handles(hand, lopsided):
     hand.press("draw_surface")
     cut = hand.window.remnant.cut
     hand.drag([hand.spot((z, y, x)) for y, x in ((12, 28), (20, 22), (30, 30), (44, 24))])
+    hand.until(lambda: "FLR" in cut.says.text())
     hand.settled()
     assert "your surface: FLR" in cut.says.text()
     (line,) = cut._lines.values()
@@ -219,7 +220,7 @@ def test_two_blinded_readers_and_the_one_that_stands(hand, lopsided):
     hand.press("step_report")
     hand.press("adjudicate")
     hand.press("compare")
-    assert "stay blinded" in hand.window.guide.status.text()
+    hand.until(lambda: "stay blinded" in hand.window.guide.status.text())
     opened(hand, lopsided, "R7")
     hand.press("step_report")
     hand.press("adjudicate")
@@ -245,23 +246,25 @@ def test_layout_size_and_theme_are_there_again_in_the_next_window(hand):
         return window.main.findChild(QDockWidget, "livervol_panel_numbers")
 
     viewer, window = new_window("first")
-    hand.spin(0.5)
+    hand.until(window.main.isVisible)
     assert window.main.dockWidgetArea(panel(window)) == Qt.DockWidgetArea.BottomDockWidgetArea
     window.main.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, panel(window))
     window.main.resize(1234, 789)
     window.change_theme()
-    hand.spin(0.5)
+    hand.until(lambda: (window.main.width(), window.main.height()) == (1234, 789))
+    hand.spin(0.1)
     size, theme = window.main.size(), viewer.theme
     viewer.close()
-    hand.spin(0.5)
+    hand.spin(0.1)
     viewer, window = new_window("second")
     try:
-        hand.spin(0.5)
+        hand.until(window.main.isVisible)
+        hand.spin(0.1)
         assert window.main.dockWidgetArea(panel(window)) == Qt.DockWidgetArea.TopDockWidgetArea
         assert (window.main.size(), viewer.theme) == (size, theme)
         assert all(label.isVisible() for label in (window.dock.table, window.guide.buttons["load"]))
     finally:
         viewer.close()
-        hand.spin(0.3)
+        hand.spin(0.1)
         # the next test's window opens as on the first day
         QSettings("livervol", "napari").clear()
