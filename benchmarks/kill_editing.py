@@ -86,9 +86,10 @@ def checked(visit: Path, reported: int) -> str:
         if any(not np.array_equal(replayed.masks[n], m) for n, m in reading.masks.items()):
             return "the reopened masks are not the journal's"
         reading.refresh()
-    for path in folder.glob("[!.]*.nii.gz"):  # what begins with a dot was being written, and replaces nothing
+    # what begins with a dot was being written, and replaces nothing
+    for path in folder.glob("[!.]*.nii.gz"):
         read_nifti_labels(path)
-    for path in folder.glob("*.json"):
+    for path in folder.glob("[!.]*.json"):
         json.loads(path.read_text(encoding="utf-8"))
     return ""
 

@@ -67,11 +67,11 @@ class LatestOnly:
             except LivervolError as refusal:
                 error = str(refusal)
             with self._wake:
-                stale = ticket != self._asked
-                self._answered = ticket
-            if stale or self._closed:
-                continue
-            if error:
+                stale = self._closed or ticket != self._asked
+            if error and not stale:
                 self._failed(error)
-            else:
+            elif not stale:
                 self._done(result, time.perf_counter() - asked_at)
+            with self._wake:
+                # not before it has been sent: whoever waits for the answer looks at this
+                self._answered = ticket
