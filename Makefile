@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.ready
+INSTALL ?= $(BIN)/python -m pip install --quiet
 
 .PHONY: demo test lint constraints clean
 
@@ -19,7 +20,7 @@ lint: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(INSTALL) --constraint constraints.txt --editable ".[test]"
 	touch $(STAMP)
 
 # the exact versions, without addresses; torch is left out because each machine needs its own build
