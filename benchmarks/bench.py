@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 FULL_ZYX = (220, 512, 512)
 SPACING_MM = (1.5, 0.75, 0.7)
+#: A peer that takes longer is timed once, and nothing is timed for more than twice as long.
+LONG_S = 5.0
 TINY_ZYX = (22, 47, 51)
 TINY_SPACING_MM = (15.0, 8.1, 7.0)
 
@@ -162,6 +164,7 @@ class Race:
     ) -> None:
         """Check every peer's result against ours, then print the medians of interleaved runs and the ratios.
 
+        Peers that are slow or far behind the best one are timed once.
         ``one_pass`` are the bytes that must be read and written at the least: the time is compared with that too.
         """
         runners = {"livervol": ours, **peers}
@@ -175,13 +178,15 @@ class Race:
                 self.wrong.append(f"{title}: {name}")
             del theirs
         del mine
-        # a slow peer is not repeated for minutes
+        # a peer far behind the best or slow is not timed again: it does not decide the ratio
+        best_first = min((taken[0] for taken in seconds.values() if taken), default=0.0)
+        again = [n for n, t in seconds.items() if not t or (t[0] < 2 * best_first and t[0] < LONG_S)]
         for _ in range(self.repeats):
-            for name, runner in runners.items():
-                if name == "livervol" or sum(seconds[name]) < 20:
+            for name in again:
+                if sum(seconds[name]) < 2 * LONG_S:
                     gc.collect()
                     start = time.perf_counter()
-                    runner()
+                    runners[name]()
                     seconds[name].append(time.perf_counter() - start)
         medians = {name: float(np.median(taken)) for name, taken in seconds.items()}
         best = min((m for name, m in medians.items() if name != "livervol"), default=float("nan"))

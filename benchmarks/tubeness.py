@@ -79,7 +79,6 @@ def main() -> None:
         {
             "SimpleITK objectness": lambda: objectness(image, scales),
             "scikit-image sato": lambda: filters.sato(single, [s / step for s in scales], black_ridges=False),
-            "scikit-image frangi": lambda: filters.frangi(single, [s / step for s in scales], black_ridges=False),
         },
     )
     inside = (liver != 0).view(np.uint8)

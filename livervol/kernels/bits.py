@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.slabs import over_slabs
+from livervol.kernels.slabs import frozen, over_slabs
 
 __all__ = ["ALL", "ONE", "TOP", "as_bytes", "bits_box", "pack", "pack_row", "tail_bits", "unpack"]
 
@@ -33,7 +33,7 @@ def pack(mask: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """Bits of a C-contiguous byte mask; any byte that is not zero counts as set."""
     nz, ny, nx = mask.shape
     bits = np.empty((nz, ny, (nx + 63) // 64), np.uint64)
-    over_slabs(_pack, nz, mask.size, mask, bits)
+    over_slabs(_pack, nz, mask.size, frozen(mask), bits)
     return bits
 
 

@@ -85,6 +85,16 @@ def _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, conventi
 
 
 @njit(cache=True, nogil=True)
+def _longer(stack, depth):
+    # row by row: an assignment of slices compiles the text of its error message as well
+    more = np.empty((2 * len(stack), stack.shape[1]))
+    for row in range(depth):
+        for k in range(stack.shape[1]):
+            more[row, k] = stack[row, k]
+    return more
+
+
+@njit(cache=True, nogil=True)
 def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends, budget):
     """Branch and bound over one way of a slice from ``best`` up; ``ends`` (y0, x0, y1, x1) is updated.
 
@@ -98,38 +108,21 @@ def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
     wide = float(columns - 1)
     stack = np.empty((256, 7))
     depth = 0
-    tube = (-wide, rows - 1 + wide, -wide, rows - 1 + wide)
-    found = judged(next_viable, next_lesion, tube, hr, hc, limits, convention, own, best, stride)
-    if found[0] >= 0.0:
-        stack[0] = np.array([tube[0], tube[1], tube[2], tube[3], found[0], found[1], found[2]])
-        depth = 1
-    while depth:
-        depth -= 1
-        if stack[depth, 4] < best:
-            continue
-        budget -= 1
-        if budget < 0:
-            return best, False
-        a0, a1, b0, b1 = stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3]
-        if max(a1 - a0, b1 - b0) <= _LEAF:
-            runs = (int(stack[depth, 5]), int(stack[depth, 6]))
-            tube = (a0, a1, b0, b1)
-            best = _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends)
-            continue
-        if a1 - a0 >= b1 - b0:
-            middle = 0.5 * (a0 + a1)
-            one, two = (a0, middle, b0, b1), (middle, a1, b0, b1)
-        else:
-            middle = 0.5 * (b0 + b1)
-            one, two = (a0, a1, b0, middle), (a0, a1, middle, b1)
-        of_one = judged(next_viable, next_lesion, one, hr, hc, limits, convention, own, best, stride)
-        of_two = judged(next_viable, next_lesion, two, hr, hc, limits, convention, own, best, stride)
+    # two tubes to be judged at a time; the first is one that holds every line, and none
+    two = one = (-wide, rows - 1 + wide, -wide, rows - 1 + wide)
+    fresh = 1
+    while True:
+        # judged in one place: the compiler writes all of it out wherever it is called
+        of_two = of_one = (-1.0, 0, 0)
+        for k in range(fresh):
+            of_one = of_two
+            of_two = judged(
+                next_viable, next_lesion, one if k < fresh - 1 else two, hr, hc, limits, convention, own, best, stride
+            )
         if of_one[0] > of_two[0]:
             one, two, of_one, of_two = two, one, of_two, of_one
         if depth + 2 > len(stack):
-            more = np.empty((2 * len(stack), 7))
-            more[:depth] = stack[:depth]
-            stack = more
+            stack = _longer(stack, depth)
         # the most promising on top
         for k in range(2):
             part, of = (one, of_one) if k == 0 else (two, of_two)
@@ -138,7 +131,27 @@ def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
                 row[0], row[1], row[2], row[3] = part
                 row[4], row[5], row[6] = of[0], of[1], of[2]
                 depth += 1
-    return best, True
+        while True:
+            if depth == 0:
+                return best, True
+            depth -= 1
+            if stack[depth, 4] < best:
+                continue
+            budget -= 1
+            if budget < 0:
+                return best, False
+            a0, a1, b0, b1 = stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3]
+            if max(a1 - a0, b1 - b0) > _LEAF:
+                break
+            runs, tube = (int(stack[depth, 5]), int(stack[depth, 6])), (a0, a1, b0, b1)
+            best = _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends)
+        if a1 - a0 >= b1 - b0:
+            middle = 0.5 * (a0 + a1)
+            one, two = (a0, middle, b0, b1), (middle, a1, b0, b1)
+        else:
+            middle = 0.5 * (b0 + b1)
+            one, two = (a0, a1, b0, middle), (a0, a1, middle, b1)
+        fresh = 2
 
 
 @njit(cache=True, nogil=True)

@@ -91,8 +91,8 @@ def _nearest(mask: NDArray[np.uint8], spacing_mm: Spacing, rooted: bool) -> NDAr
     nz, ny, nx = mask.shape
     squared = np.zeros(mask.shape, np.float32)
     dz, dy, dx = (float(s) for s in spacing_mm)
-    over_slabs(_along_x_and_y, nz, mask.size, bits.reshape(nz * ny, -1), tail_bits(nx), squared, dx, dy)
-    over_slabs(_along_z, ny, mask.size, bits, squared, dz, rooted)
+    over_slabs(_along_x_and_y, nz, mask.size, bits.reshape(nz * ny, -1), tail_bits(nx), squared, dx, dy, False)
+    over_slabs(_along_z, ny, mask.size, bits.ravel(), squared, dz, rooted)
     return squared
 
 
@@ -203,13 +203,15 @@ def _lowest_and_where(block, line, low, high, rise, best, bests, where, idle):
 
 
 @njit(cache=True, nogil=True)
-def _along(bits, squared, rise, rooted):
-    """Lowest parabolas along axis 0 of bits (n, words) and squared (n, nx), in place; their roots when asked.
+def _along(bits, squared, lines, rise, rooted):
+    """Lowest parabolas along an axis of bits and squared, in place; their roots when asked.
 
-    The line on which a column's lowest parabola stands never moves back from one line to the next, so the lines already
-    settled on either side bound the search: first every 2^k-th line, then those halfway, down to every fourth.
+    ``lines`` says which: how many lines, their length, and of bits and of squared, both flat, the first line's start
+    and the steps to the next; so both axes share one kernel, in which a line's voxels are neighbours. The line on which
+    a column's lowest parabola stands never moves back from one line to the next, so the lines already settled on either
+    side bound the search: first every 2^k-th line, then those halfway, down to every fourth.
     """
-    n, nx = squared.shape
+    n, nx, bits_start, bits_step, start, step = lines
     block = np.empty((n + 1, BLOCK), np.float32)
     block[n] = INFINITE
     best = np.empty(BLOCK + 1, np.float32)
@@ -221,45 +223,45 @@ def _along(bits, squared, rise, rooted):
     coarsest = 4
     while coarsest < n:
         coarsest *= 2
-    for w in range(bits.shape[1]):
-        x0 = w * BLOCK
-        width = min(BLOCK, nx - x0)
-        if not _load(bits, squared, w, width, block, best, idle):
+    for w in range((nx + BLOCK - 1) // BLOCK):
+        words = bits_start + w
+        x0 = start + w * BLOCK
+        width = min(BLOCK, nx - w * BLOCK)
+        if not _load(bits, squared, (n, words, bits_step, x0, step, width), block, best, idle):
             continue
         stride = coarsest
         while stride >= 4:
             for line in range(stride % coarsest, n, min(2 * stride, coarsest)):
-                if bits[line, w] == 0:
+                if bits[words + line * bits_step] == 0:
                     first[line], last[line] = line, line
                     continue
                 low = first[line - stride] if line >= stride else 0
                 high = last[line + stride] if line + stride < n else n - 1
                 first[line], last[line] = _lowest_and_where(block, line, low, high, rise, best, bests, where, idle)
-                _store(squared, line, x0, width, best, idle, rooted)
+                _store(squared, x0 + line * step, width, best, idle, rooted)
             stride //= 2
         for line in range(n):
-            if line % 4 and bits[line, w] != 0:
+            if line % 4 and bits[words + line * bits_step] != 0:
                 right = line - line % 4 + 4
                 high = last[right] if right < n else n - 1
                 _lowest(block, line, first[right - 4], high, rise, best, bests)
-                _store(squared, line, x0, width, best, idle, rooted)
+                _store(squared, x0 + line * step, width, best, idle, rooted)
 
 
 @njit(cache=True, nogil=True)
-def _load(bits, squared, w, width, block, least, idle):
+def _load(bits, squared, column, block, least, idle):
     # one block of columns; those that are infinite throughout stay so and sit idle, as do those past the row's end;
     # False where nothing is to be done
-    n = squared.shape[0]
-    x0 = w * BLOCK
+    n, words, bits_step, x0, step, width = column
     least[:] = INFINITE
     some = False
     for line in range(n):
-        if bits[line, w] == 0:
+        if bits[words + line * bits_step] == 0:
             block[line] = 0
             least[:width] = 0
             continue
         some = True
-        part = squared[line, x0 : x0 + width]
+        part = squared[x0 + line * step : x0 + line * step + width]
         for i in range(width):
             block[line, i] = part[i]
             least[i] = min(least[i], part[i])
@@ -276,8 +278,8 @@ def _load(bits, squared, w, width, block, least, idle):
 
 
 @njit(cache=True, nogil=True)
-def _store(squared, line, x0, width, best, idle, rooted):
-    part = squared[line, x0 : x0 + width]
+def _store(squared, at, width, best, idle, rooted):
+    part = squared[at : at + width]
     for i in range(width):
         value = best[i] if idle[i] == 0 else INFINITE
         part[i] = np.sqrt(value) if rooted else value
@@ -292,17 +294,20 @@ def _rises(n, spacing):
 
 
 @njit(cache=True, nogil=True)
-def _along_x_and_y(rows, tail, squared, dx, dy, z_start, z_stop):
+def _along_x_and_y(rows, tail, squared, dx, dy, rooted, z_start, z_stop):
     nz, ny, nx = squared.shape
     rise = _rises(ny, dy)
     lines = squared.reshape(nz * ny, nx)
+    words = rows.shape[1]
     for z in range(z_start, z_stop):
         _along_x(rows, tail, lines, dx, z * ny, (z + 1) * ny)
-        _along(rows[z * ny : (z + 1) * ny], squared[z], rise, False)
+        _along(rows.ravel(), squared.ravel(), (ny, nx, z * ny * words, words, z * ny * nx, nx), rise, rooted)
 
 
 @njit(cache=True, nogil=True)
 def _along_z(bits, squared, dz, rooted, y_start, y_stop):
-    rise = _rises(squared.shape[0], dz)
+    nz, ny, nx = squared.shape
+    rise = _rises(nz, dz)
+    words = bits.size // (nz * ny)
     for y in range(y_start, y_stop):
-        _along(bits[:, y], squared[:, y], rise, rooted)
+        _along(bits, squared.ravel(), (nz, nx, y * words, ny * words, y * nx, ny * nx), rise, rooted)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from livervol.kernels.slabs import over_slabs, slab_edges
+from livervol.kernels.slabs import frozen, over_slabs, slab_edges
 
 __all__ = [
     "LabelMoments",
@@ -128,8 +128,7 @@ def overlap_counts(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _plain(labels: NDArray[Any]) -> NDArray[Any]:
-    labels = np.ascontiguousarray(labels)
-    return labels.view(np.uint8) if labels.dtype == np.bool_ else labels
+    return frozen(labels.view(np.uint8) if labels.dtype == np.bool_ else labels)
 
 
 def _size(labels: NDArray[Any]) -> int:
