@@ -11,7 +11,7 @@ from livervol.records import Lesion, Measurement, Visit
 from livervol.response import rules
 from livervol.response.targets import propose_targets
 from livervol.scan import Phase, Scan, Segmentation
-from livervol.segment.lesion_facts import border_percent, lesion_facts
+from livervol.segment.lesion_facts import DELINEATED_PERCENT, border_percent, lesion_facts
 from livervol.segment.viability import segment_viability
 
 A = Abdomen()
@@ -81,13 +81,22 @@ def test_lipiodol_tells_of_treatment_and_leaves_enhancement_open():
 
 def test_a_fading_lesion_is_infiltrative():
     words = facts([faded(Phase.LATE_ARTERIAL, 75, 60.0), faded(Phase.PORTAL_VENOUS, 110, -50.0)])
-    assert float(words["delineated_percent"]) < 48
+    assert float(words["delineated_percent"]) < DELINEATED_PERCENT - 5
     assert words["kind"] == "infiltrative"
+
+
+def test_a_lesion_of_bright_and_dark_parts_has_a_border():
+    bright = LESION & (np.indices(SHAPE).sum(axis=0) // 8 % 2 == 0)
+    for part in (bright, LESION & ~bright):
+        assert part.sum() > 0.3 * LESION.sum()
+    scan = A.scan(75, [(bright, 115), (LESION & ~bright, 35)], Phase.LATE_ARTERIAL)
+    # parts change every 8 voxels: the Gaussian of a side sees both near such a change, and little contrast there
+    assert border_percent([scan.voxels], LESION, A.liver & ~LESION, SPACING) > DELINEATED_PERCENT + 15
 
 
 def test_a_border_outside_the_liver_is_not_judged():
     values = A.scan(110, [(LESION, 60)]).voxels
-    assert border_percent(values, LESION, np.zeros(SHAPE, bool), SPACING) is None
+    assert border_percent([values], LESION, np.zeros(SHAPE, bool), SPACING) is None
 
 
 def test_facts_decide_what_can_be_a_target():
