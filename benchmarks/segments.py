@@ -1,37 +1,26 @@
-"""Couinaud segments and plans: seconds by step, intervals refitted, scores of the released model, atypical livers.
+"""Couinaud segments and plans: seconds by step, and atypical livers.
 
     python benchmarks/segments.py speed --labels LABELS/couinaud
-    python benchmarks/segments.py intervals --labels LABELS/couinaud
-    python benchmarks/segments.py scores --labels LABELS/couinaud --out docs/couinaud_scores.json
     python benchmarks/segments.py atypical --labels LABELS/couinaud --out docs/images/atypical_livers.png
 
-``speed`` places a labelled liver in 512 x 512 x 200 voxels and prints wall and CPU seconds. ``intervals`` finds the
-numbers of ``segment/couinaud_spread.py`` on the training livers; ``scores`` runs the model's own evaluate.py on the
-test livers, with segments and intervals as they are now, and writes what it finds to a file of its own (the model's
-folder stays as released); ``atypical`` mirrors, resects and deforms a test liver and draws what is said of each.
+``speed`` places a labelled liver in 512 x 512 x 200 voxels and prints wall and CPU seconds. ``atypical`` mirrors,
+resects and deforms a test liver and draws what is said of each.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
-import json
-import shutil
-import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from matplotlib import colormaps, pyplot
 from matplotlib.patches import Patch
 from scipy import ndimage
-from scipy.optimize import minimize
 
 from livervol.grid import Grid
 from livervol.io.images import read_labels
@@ -40,8 +29,7 @@ from livervol.measure.remnant import find_remnants
 from livervol.measure.resection import STANDARD
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, SEGMENT_NAMES, read_shape, segment_couinaud
-from livervol.segment.couinaud_spread import SPREAD_BOUNDARIES, Refit, half_widths
-from livervol.segment.model import CARD, find_model
+from livervol.segment.model import find_model
 from livervol.workflows.plan import PlanSettings, plan_visit
 
 #: The part of the standardised errors that the half widths are fitted to: round 95 %, and above it rather than below,
@@ -109,75 +97,6 @@ def speed(labels: Path) -> None:
                 find_remnants(liver, truth, marked, operations)
             with timed("plan, files read and written"):
                 plan_visit(visit, PlanSettings(overwrite=True))
-
-
-def script(name: str, folder: Path) -> ModuleType:
-    """A script of the model's folder as a module."""
-    path = folder / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def quantile(values: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted quantile round 95 % with one more liver at infinity (Vovk 2005), averaged over ``QUANTILES``."""
-    order = np.argsort(values)
-    up_to = np.cumsum(weight[order]) / (weight.sum() + 1.0)
-    places = np.minimum(np.searchsorted(up_to, QUANTILES), len(values) - 1)
-    return float(values[order][places].mean())
-
-
-def intervals(labels: Path) -> None:
-    """Print the factors by boundary and the joint one that make every operation's interval hold 95 %."""
-    card = find_model(MODEL)
-    release = script("release", card.folder)
-    cases, mixing, confusion = [], [], []
-    for case, reading, matrix in release.readings(labels):
-        cases.append(case)
-        mixing.append(reading.mixing)
-        confusion.append(matrix)
-    weight = np.array([1 / len(release.NEAR_COPIES) if case in release.NEAR_COPIES else 1.0 for case in cases])
-    spread = tomllib.loads((card.folder / CARD).read_text(encoding="utf-8"))["spread"]
-    scales = np.array([float(spread[name]) for name in SPREAD_BOUNDARIES])
-    operations = [op for op in STANDARD if 42 not in op.removed]
-    stays = [~np.isin(np.arange(1, 9), op.removed) for op in operations]
-    off = np.array([[(m[k].sum() - m[:, k].sum()) for k in stays] for m in confusion])
-
-    def widths(logs: np.ndarray) -> np.ndarray:
-        refit = Refit(tuple(np.exp(logs[:-1])), float(np.exp(logs[-1])), "")
-        causes = np.stack([half_widths(m, scales, refit) for m in mixing])
-        return np.stack([np.linalg.norm(causes[:, :, k][:, :, :, ~k].sum(axis=(2, 3)), axis=1) for k in stays], axis=1)
-
-    def cost(logs: np.ndarray) -> float:
-        z = np.abs(off) / widths(logs)
-        return float(sum(np.log(quantile(row, weight)) ** 2 for row in z.T) + 0.02 * (logs[:-1] ** 2).sum())
-
-    start = np.append(np.zeros(len(SPREAD_BOUNDARIES)), -0.5)
-    logs = minimize(cost, start, method="Nelder-Mead", options={"maxiter": 3000, "xatol": 1e-3, "fatol": 1e-5}).x
-    print("factors", dict(zip(SPREAD_BOUNDARIES, np.exp(logs[:-1]).round(3).tolist(), strict=True)))
-    print("together", round(float(np.exp(logs[-1])), 3))
-    before, after = widths(np.append(np.zeros(len(SPREAD_BOUNDARIES)), -20.0)), widths(logs)
-    for column, op in enumerate(operations):
-        shares = [100 * float(np.average(np.abs(off[:, column]) <= half[:, column], weights=weight)) for half in
-                  (before, after)]  # fmt: skip
-        width = [200 * float(np.median(half[:, column])) for half in (before, after)]
-        print(f"{op.slug:32} coverage {shares[0]:5.1f} -> {shares[1]:5.1f} %  width {width[0]:4.1f} -> {width[1]:4.1f}")
-
-
-def scores(labels: Path, out: Path, draws: int, quick: bool) -> None:
-    """Run a copy of the model's evaluate.py, which writes beside itself, and keep what it found."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copytree(find_model(MODEL).folder, Path(folder) / MODEL))
-        evaluate = script("evaluate", copy)
-        if quick:
-            evaluate.imperfect_errors = lambda *_: {}
-        sys.argv = ["evaluate.py", "--labels", str(labels), "--draws", "0" if quick else str(draws)]
-        evaluate.main()
-        found = json.loads((copy / "scores.json").read_text(encoding="utf-8"))
-        out.write_text(json.dumps({k: v for k, v in found.items() if v != {}}, indent=1) + "\n", encoding="utf-8")
 
 
 def swollen(labels: np.ndarray, spacing_mm: tuple[float, float, float], radius_mm: float) -> np.ndarray:
@@ -262,23 +181,17 @@ def atypical(labels: Path, out: Path, most: int) -> None:
 def main() -> None:
     """Run one of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("speed", "intervals", "scores", "atypical"))
+    parser.add_argument("part", choices=("speed", "atypical"))
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="scores: without imperfect masks and landmarks")
     parser.add_argument("--livers", type=int, default=6)
     chosen = parser.parse_args()
-    if chosen.part in ("scores", "atypical") and chosen.out is None:
+    if chosen.part == "atypical" and chosen.out is None:
         parser.error("--out is needed")
     if chosen.part == "speed":
         speed(chosen.labels)
-    elif chosen.part == "intervals":
-        intervals(chosen.labels)
-    elif chosen.part == "atypical":
-        atypical(chosen.labels, chosen.out, chosen.livers)
     else:
-        scores(chosen.labels, chosen.out, chosen.draws, chosen.quick)
+        atypical(chosen.labels, chosen.out, chosen.livers)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from livervol.kernels.tally import label_counts
 from livervol.scan import Segmentation
 from livervol.segment.couinaud_landmarks import Landmarks, allowed_segments
 from livervol.segment.couinaud_shape import box_grid, box_occupancy, shape_channels
-from livervol.segment.couinaud_spread import AS_RELEASED, REFITTED, SPREAD_BOUNDARIES, boundary_shares, half_widths
+from livervol.segment.couinaud_spread import SPREAD_BOUNDARIES, boundary_shares, half_widths
 from livervol.segment.couinaud_typical import shape_descriptors, shape_distance
 from livervol.segment.model import CARD, ModelCard, find_model, predict
 
@@ -34,17 +34,12 @@ __all__ = [
     "segment_couinaud",
 ]
 
-MODEL = "couinaud_shape_v1"
+MODEL = "couinaud_shape_v2"
 
 SEGMENT_NAMES = {n: f"segment {roman}" for n, roman in enumerate(("I", "II", "III", "IV", "V", "VI", "VII", "VIII"), 1)}
 
 #: Segments V to VIII hold 49 to 82 % of the liver (Abdalla 2004); outside, sides may be swapped or a lobe absent.
 RIGHT_SHARE = (0.45, 0.85)
-
-#: By model: the least mean probability of the chosen segment over the 84 training livers (0.847), less what resampling
-#: the mask may change (0.0015, twice). Of 27 of them without II and III, as after a left lateral sectionectomy, 25 lie
-#: too far from typical shapes, and the other two below this.
-LEAST_SURE = {MODEL: 0.844}
 
 #: Room round the liver that its blurred occupancy needs: four sigma of 0.35 box voxels, at most 6 mm, plus two voxels.
 _ROOM_MM = 20.0
@@ -133,7 +128,7 @@ def segment_couinaud(
 ) -> CouinaudResult:
     """Couinaud segments I to VIII of a liver mask, on the mask's own grid.
 
-    A small network reads the mask's shape on a 4 mm box (``models/couinaud_shape_v1``); its scores are interpolated
+    A small network reads the mask's shape on a 4 mm box (``models/couinaud_shape_v2``); its scores are interpolated
     to the mask's voxels. ``reading`` is the network's answer where it is known already, so that moving a landmark
     costs no new one. ``landmarks`` move the boundaries they lie on; the half widths stay those of
     the shape alone (too wide rather than too narrow). Raises ``ScanError`` for an empty mask, ``ModelError`` when the
@@ -144,7 +139,7 @@ def segment_couinaud(
     if not mask.any():
         raise ScanError(refusal("liver mask is empty", expected="liver voxels", got="none", do="Check the mask."))
     card = card or find_model(MODEL)
-    extras, refit = _extras(card), REFITTED.get(card.name, AS_RELEASED)
+    extras = _extras(card)
     reading = reading or read_shape(liver, card)
     start, stop, place = _window(liver)
     window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
@@ -153,7 +148,7 @@ def segment_couinaud(
     labels = argmax_trilinear(reading.logits, matrix, inner)
     liver_ml = float(np.count_nonzero(inner)) * liver.grid.voxel_ml
     expected = sum_probabilities(reading.probabilities, matrix, inner) * liver.grid.voxel_ml
-    made_by, warnings = f"{card.name} (shape)", _doubts(labels, reading, extras, LEAST_SURE.get(card.name, 0.0))
+    made_by, warnings = f"{card.name} (shape)", _doubts(labels, reading, extras)
     if landmarks is not None and landmarks.points:
         allowed, doubts = allowed_segments(labels, place, landmarks)
         labels = argmax_allowed(reading.logits, matrix, allowed)
@@ -166,9 +161,9 @@ def segment_couinaud(
         expected_ml=tuple(float(v) for v in expected),
         confidence=reading.confidence,
         warnings=warnings,
-        half_widths_ml=half_widths(reading.mixing, extras.scales, refit) * liver_ml,
+        half_widths_ml=half_widths(reading.mixing, extras.scales, extras.together) * liver_ml,
         interval_floor=extras.floor,
-        interval_method="; ".join(filter(None, (extras.method, refit.method))),
+        interval_method=extras.method,
     )
 
 
@@ -184,14 +179,17 @@ def _window(liver: Segmentation) -> tuple[list[int], list[int], Grid]:
 
 @dataclass(frozen=True, eq=False)
 class _Extras:
-    """What a card holds beside the weights: the boundaries' spread, and what shapes are typical."""
+    """What a card holds beside the weights: the boundaries' spread, what shapes are typical, and the least mean
+    probability of the chosen segment."""
 
     scales: NDArray[np.float64]
+    together: float
     floor: float
     method: str
     mean: NDArray[np.float64]
     precision: NDArray[np.float64]
     limit: float
+    least_sure: float
 
 
 @lru_cache(maxsize=4)
@@ -214,12 +212,22 @@ def _extras(card: ModelCard) -> _Extras:
         with np.load(path) as arrays:
             mean, precision = arrays["mean"], arrays["precision"]
         scales = np.array([float(spread[name]) for name in SPREAD_BOUNDARIES])
-        return _Extras(scales, float(spread["floor"]), str(spread["method"]), mean, precision, float(typical["limit"]))
+        return _Extras(
+            scales,
+            float(spread["together"]),
+            float(spread["floor"]),
+            str(spread["method"]),
+            mean,
+            precision,
+            float(typical["limit"]),
+            float(typical["least_sure"]),
+        )
     except (KeyError, TypeError) as error:
         raise ModelError(
             refusal(
                 "model card is incomplete",
-                expected=f"[spread] with {', '.join(SPREAD_BOUNDARIES)}, floor, method; [typical] file, sha256, limit",
+                expected=f"[spread] with {', '.join(SPREAD_BOUNDARIES)}, together, floor, method; [typical] file, "
+                "sha256, limit, least_sure",
                 got=f"no {error}",
                 where=str(card.folder / CARD),
                 do="Install livervol again.",
@@ -227,7 +235,7 @@ def _extras(card: ModelCard) -> _Extras:
         ) from error
 
 
-def _doubts(labels: NDArray[np.uint8], reading: ShapeReading, extras: _Extras, least_sure: float) -> tuple[str, ...]:
+def _doubts(labels: NDArray[np.uint8], reading: ShapeReading, extras: _Extras) -> tuple[str, ...]:
     """Sentences for a reader when the shape is unlike those the network was fitted on."""
     counts = np.zeros(9, np.int64)
     found = label_counts(labels)
@@ -242,11 +250,11 @@ def _doubts(labels: NDArray[np.uint8], reading: ShapeReading, extras: _Extras, l
             "earlier resection, a very large tumour or a faulty mask would explain it: check the segments before using "
             "a remnant volume."
         )
-    elif reading.confidence < least_sure:
+    elif reading.confidence < extras.least_sure:
         doubts.append(
             f"Couinaud segments: the liver's shape is unusual (mean probability of the chosen segment "
-            f"{reading.confidence:.3f}, at least {least_sure:.3f} expected). An earlier resection or a faulty mask "
-            "would explain it: check the segments before using a remnant volume."
+            f"{reading.confidence:.3f}, at least {extras.least_sure:.3f} expected). An earlier resection or a faulty "
+            "mask would explain it: check the segments before using a remnant volume."
         )
     right = float(counts[4:8].sum() / counts.sum())
     low, high = RIGHT_SHARE

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AS_RELEASED", "REFITTED", "SPREAD_BOUNDARIES", "Refit", "boundary_shares", "half_widths"]
+__all__ = ["SPREAD_BOUNDARIES", "boundary_shares", "half_widths"]
 
 _Sides = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
@@ -24,33 +22,6 @@ SPREAD_BOUNDARIES: dict[str, _Sides] = {
 _CAUDATE, _LEFT = (list(SPREAD_BOUNDARIES).index(name) for name in ("caudate", "left"))
 
 
-@dataclass(frozen=True)
-class Refit:
-    """What is changed of a released model's spread after its release.
-
-    ``factors``   by boundary, on the released scales.
-    ``together``  on the sum of the released spreads of segment I's boundary and the left fissure, which move together:
-                  both decide what is left of the liver when IV to VIII go.
-    ``method``    how they were found, for the record.
-    """
-
-    factors: tuple[float, ...]
-    together: float
-    method: str
-
-
-AS_RELEASED = Refit((1.0,) * len(SPREAD_BOUNDARIES), 0.0, "")
-
-#: By model name. Found by ``benchmarks/segments.py intervals`` on the training livers alone.
-REFITTED: dict[str, Refit] = {
-    "couinaud_shape_v1": Refit(
-        factors=(1.054, 1.018, 0.838, 1.113, 1.086, 1.050),
-        together=0.621,
-        method="refitted by operation on the same livers",
-    )
-}
-
-
 def boundary_shares(mixing: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mixing dealt out to the boundaries, shape (boundaries, 8, 8); every pair of segments lies on one."""
     shares = np.zeros((len(SPREAD_BOUNDARIES), 8, 8))
@@ -62,13 +33,12 @@ def boundary_shares(mixing: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def half_widths(mixing: NDArray[np.float64], scales: NDArray[np.float64], refit: Refit) -> NDArray[np.float64]:
+def half_widths(mixing: NDArray[np.float64], scales: NDArray[np.float64], together: float) -> NDArray[np.float64]:
     """Half widths of 95 % intervals, as shares of the liver, shape (causes, 8, 8): causes err independently.
 
-    One cause per boundary (mixing times the released ``scales``), and one that moves segment I's boundary and the left
-    fissure together.
+    One cause per boundary (mixing times the boundary's scale), and one that moves segment I's boundary and the left
+    fissure together, because both decide what is left of the liver when IV to VIII go: ``together`` times the sum of
+    their spreads.
     """
-    released = boundary_shares(mixing) * scales[:, None, None]
-    apart = released * np.asarray(refit.factors)[:, None, None]
-    together = refit.together * (released[_CAUDATE] + released[_LEFT])
-    return np.concatenate([apart, together[None]])
+    apart = boundary_shares(mixing) * scales[:, None, None]
+    return np.concatenate([apart, together * (apart[_CAUDATE] + apart[_LEFT])[None]])
