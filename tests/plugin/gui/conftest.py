@@ -220,7 +220,8 @@ class Hand:
     def shot(self, name: str) -> None:
         """A picture of the whole screen, when asked for (LIVERVOL_SHOTS=folder)."""
         if self.shots is not None:
-            self.spin(0.3)
+            # a form is laid out anew in several turns
+            self.spin(1.0)
             self.app.primaryScreen().grabWindow(0).save(str(self.shots / f"{name}.png"))
 
 
