@@ -19,8 +19,8 @@ __all__ = ["DELINEATED_PERCENT", "border_percent", "lesion_facts"]
 
 #: A border with less of it sharp than this is ill-defined (percent). An engineering choice, no published number, laid
 #: between what it was chosen on: a real HCC of 107 mm 54, 69 and 72 in three outlines, 64 after treatment; 46 of 47
-#: drawn metastases 46 to 100 (one of 10 mm 31); made lesions with a border of 1 mm standard deviation 61 to 100, of 4 mm 14
-#: to 49, of 8 mm 5 to 28.
+#: drawn metastases 46 to 100 (one of 10 mm 31); made lesions with a border of 1 mm standard deviation 61 to 100, of
+#: 4 mm 14 to 49, of 8 mm 5 to 28.
 DELINEATED_PERCENT = 40.0
 #: Sides of the border are compared within this distance (Gaussian, mm); a sharp step keeps this share of the contrast.
 SIDE_MM, SHARP_SHARE = 3.0, 0.55
