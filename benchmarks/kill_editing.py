@@ -28,8 +28,9 @@ from livervol.workflows.reading import Reading
 from livervol.workflows.reading_folder import reader_folder
 from livervol.workflows.reading_save import save
 
-# forked: a child has everything imported and compiled when it starts
-FORK = multiprocessing.get_context("fork")
+# children are forked off a server of one thread that has imported everything
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["livervol.workflows.reading_save"])
 
 
 def edit_without_end(visit: Path, seed: int, said: Connection) -> None:
@@ -56,8 +57,8 @@ def edit_without_end(visit: Path, seed: int, said: Connection) -> None:
 def one_kill(visit: Path, seed: int, longest_s: float) -> str:
     """Edit, kill, check; returns what is wrong, "" when nothing is."""
     rng = np.random.default_rng(seed)
-    heard, said = FORK.Pipe(duplex=False)
-    child = FORK.Process(target=edit_without_end, args=(visit, seed, said))
+    heard, said = SERVER.Pipe(duplex=False)
+    child = SERVER.Process(target=edit_without_end, args=(visit, seed, said))
     child.start()
     said.close()
     reported = []
