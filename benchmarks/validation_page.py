@@ -23,7 +23,6 @@ from validation_results import (
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "models"
-REFITTED = ROOT / "docs" / "couinaud_scores.json"
 
 
 NOTE = "<!-- made by benchmarks/validation.py: measure again instead of changing it -->"
@@ -134,13 +133,10 @@ def liver(record: Record) -> list[str]:
 
 
 def segments() -> list[str]:
-    """Scores of the segment model; intervals refitted since its release are scored in a file of their own."""
+    """Scores of the segment model."""
     folder, link = released("couinaud")
     path = folder / "scores.json"
     scores = json.loads(path.read_text(encoding="utf-8"))
-    if REFITTED.is_file():
-        path = REFITTED
-        scores |= json.loads(path.read_text(encoding="utf-8"))
     rows = [
         (name.replace("_", " "), f"{errors['median']:.1f}", f"{errors['p90']:.1f}", f"{errors['bias']:+.1f}",
          f"{scores['flr_error_points_landmarks'][name]['median']:.1f}",

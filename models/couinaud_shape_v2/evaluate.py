@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from livervol.io.images import read_labels
 from livervol.kernels.morphology import dilate_mm, erode_mm
@@ -128,17 +129,18 @@ class Liver:
     def imperfect_errors(self, draws: int) -> dict[str, dict[str, np.ndarray]]:
         """By kind of imperfect mask: FLR errors of the shape, with landmarks, and of the true segments (floor)."""
         mask = (self.truth.labels != 0).astype(np.uint8)
+        # liver that dilation adds belongs to the nearest true segment
+        nearest = ndimage.distance_transform_edt(mask == 0, return_distances=False, return_indices=True)
+        carried = Segmentation(self.truth.labels[tuple(nearest)], self.truth.grid, self.truth.names)
         errors = {}
         for name, spoilt in imperfect(mask, self.truth.grid.spacing_mm).items():
             liver = Segmentation(np.ascontiguousarray(spoilt), self.truth.grid, {1: "liver"})
             reading = read_shape(liver, self.card)
             found = segment_couinaud(liver, card=self.card, reading=reading).segmentation
-            # dilation adds liver that has no true segment
-            known = Segmentation(spoilt * (self.truth.labels != 0), self.truth.grid, {1: "liver"})
             errors[name] = {
                 "shape": (flr(liver, found)[:, 0] - self.reference)[None],
                 "landmarks": self.landmark_errors(liver, reading, draws),
-                "floor": (flr(known, self.truth)[:, 0] - self.reference)[None],
+                "floor": (flr(liver, carried)[:, 0] - self.reference)[None],
             }
         return errors
 
