@@ -69,6 +69,7 @@ def run_visit(
         work = Work(masks=given.read(visit.scans))
         progress("recognising phases")
         _recognise(work, visit)
+        del visit  # its scans give way to the aligned ones
         progress("finding the liver")
         _find_liver(work, draw)
         progress("aligning phases")
@@ -88,6 +89,7 @@ def run_visit(
             progress("finding vessels and segments")
             anatomy()
             work.join(apart)
+            del anatomy, apart
         return measure_and_write(work, settings, folder, Path(out), progress)
 
 
