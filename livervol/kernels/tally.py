@@ -54,21 +54,21 @@ def present_values(labels: NDArray[Any]) -> NDArray[np.int64]:
 def label_counts(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Voxels of each label, shape (greatest label + 1,)."""
     labels = _plain(labels)
-    size = _size(labels)
-    parts = _parts(labels, (size,), np.int64)
-    over_slabs(_counts, labels.shape[0], labels.size, labels, parts, _edges(labels))
-    return parts.sum(axis=0)
+    parts = _parts(labels, (_most(labels),), np.int64)
+    over_slabs(_counts, labels.shape[0], labels.size, *_flat(labels), parts, _edges(labels))
+    counts: NDArray[np.int64] = parts.sum(axis=0)
+    return counts[: _used(counts)]
 
 
 def label_boxes(labels: NDArray[Any]) -> NDArray[np.int64]:
     """Half-open index box of each label, shape (n + 1, 3, 2): start and stop along z, y, x; zero for absent labels."""
     labels = _plain(labels)
-    parts = _parts(labels, (_size(labels), 3, 2), np.int64)
+    parts = _parts(labels, (_most(labels), 3, 2), np.int64)
     parts[..., 0] = max(labels.shape)
-    over_slabs(_boxes, labels.shape[0], labels.size, labels, parts, _edges(labels))
+    over_slabs(_boxes, labels.shape[0], labels.size, *_flat(labels), parts, _edges(labels))
     boxes = np.stack([parts[..., 0].min(axis=0), parts[..., 1].max(axis=0)], axis=-1)
     boxes[boxes[..., 1] == 0] = 0
-    return boxes
+    return boxes[: _used(boxes[:, 0, 1])]
 
 
 def label_moments(labels: NDArray[Any], values: NDArray[Any]) -> LabelMoments:
@@ -77,12 +77,13 @@ def label_moments(labels: NDArray[Any], values: NDArray[Any]) -> LabelMoments:
     ``values`` has the labels' shape. Sums run relative to the label's first value, exactly for integers of up to 16
     bits and in double precision otherwise; slabs are combined as in Chan, Golub & LeVeque 1983 (Am Stat 37:242).
     """
-    labels, values = _plain(labels), np.ascontiguousarray(values)
+    labels = _plain(labels)
     exact = values.dtype.kind in "iu" and values.dtype.itemsize <= 2
-    parts = _parts(labels, (_size(labels), 6), np.int64 if exact else np.float64)
+    parts = _parts(labels, (_most(labels), 6), np.int64 if exact else np.float64)
     parts[..., 4], parts[..., 5] = (1 << 62, -(1 << 62)) if exact else (np.inf, -np.inf)
-    over_slabs(_moments, labels.shape[0], labels.size, labels, values, parts, _edges(labels))
-    return _combined(parts)
+    narrow = np.empty(0, np.int32 if exact else np.float64)
+    over_slabs(_moments, labels.shape[0], labels.size, *_flat(labels), frozen(values), narrow, parts, _edges(labels))
+    return _combined(parts[:, : _used(parts[..., 0].sum(axis=0))])
 
 
 def label_histogram(labels: NDArray[Any], values: NDArray[np.int16], lo: int, hi: int) -> NDArray[np.int64]:
@@ -92,9 +93,7 @@ def label_histogram(labels: NDArray[Any], values: NDArray[np.int16], lo: int, hi
     """
     labels = _plain(labels)
     parts = _parts(labels, (_size(labels), hi - lo + 1), np.int64)
-    over_slabs(
-        _histogram, labels.shape[0], labels.size, labels, np.ascontiguousarray(values), lo, hi, parts, _edges(labels)
-    )
+    over_slabs(_histogram, labels.shape[0], labels.size, *_flat(labels), frozen(values), lo, hi, parts, _edges(labels))
     return parts.sum(axis=0)
 
 
@@ -122,13 +121,34 @@ def label_percentiles(
 def overlap_counts(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.int64]:
     """Voxels with label i in ``a`` and j in ``b`` at place [i, j], shape (greatest a + 1, greatest b + 1)."""
     a, b = _plain(a), _plain(b)
-    parts = _parts(a, (_size(a), _size(b)), np.int64)
-    over_slabs(_overlaps, a.shape[0], a.size, a, b, parts, _edges(a))
-    return parts.sum(axis=0)
+    parts = _parts(a, (_most(a), _most(b)), np.int64)
+    over_slabs(_overlaps, a.shape[0], a.size, *_flat(a), *_flat(b)[:2], parts, _edges(a))
+    pairs: NDArray[np.int64] = parts.sum(axis=0)
+    return np.ascontiguousarray(pairs[: _used(pairs.sum(axis=1)), : _used(pairs.sum(axis=0))])
 
 
 def _plain(labels: NDArray[Any]) -> NDArray[Any]:
     return frozen(labels.view(np.uint8) if labels.dtype == np.bool_ else labels)
+
+
+def _flat(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.uint64], tuple[int, ...]]:
+    """The voxels in a row, the same as whole words of eight bytes, and the shape."""
+    flat = labels.reshape(-1)
+    if flat.ctypes.data % 8:
+        # words must lie where words may
+        flat = frozen(flat.copy())
+    per = 8 // flat.itemsize
+    return flat, flat[: flat.size // per * per].view(np.uint64), labels.shape
+
+
+def _most(labels: NDArray[Any]) -> int:
+    """Rows enough for every label: of bytes as many as there can be, for finding their greatest costs a whole pass."""
+    return 256 if labels.dtype == np.uint8 else _size(labels)
+
+
+def _used(counts: NDArray[np.int64]) -> int:
+    """Rows up to the last label that occurs."""
+    return int(np.flatnonzero(counts).max(initial=0)) + 1
 
 
 def _size(labels: NDArray[Any]) -> int:
@@ -152,68 +172,92 @@ def _part_of(edges, start):
 
 
 @njit(cache=True, nogil=True)
-def _counts(labels, parts, edges, z_start, z_stop):
-    counts = parts[_part_of(edges, z_start)]
-    for z in range(z_start, z_stop):
-        for y in range(labels.shape[1]):
-            row = labels[z, y]
-            x = 0
-            while x < row.size:
-                label = row[x]
-                first = x
-                while x < row.size and row[x] == label:
-                    x += 1
-                counts[label] += x - first
+def _run_end(flat, words, start, stop):
+    """Where the run of equal labels that begins at ``start`` ends, at most ``stop``; word by word in between."""
+    label = flat[start]
+    per = 8 // flat.itemsize
+    at = start + 1
+    while at < stop and at % per:
+        if flat[at] != label:
+            return at
+        at += 1
+    # the label in every place of a word
+    pattern = np.uint64(label) * (
+        np.uint64(0xFFFFFFFFFFFFFFFF) // ((np.uint64(1) << np.uint64(8 * flat.itemsize)) - np.uint64(1))
+    )
+    word, last = at // per, stop // per
+    while word + 4 <= last and (
+        (words[word] ^ pattern)
+        | (words[word + 1] ^ pattern)
+        | (words[word + 2] ^ pattern)
+        | (words[word + 3] ^ pattern)
+    ) == np.uint64(0):
+        word += 4
+    while word < last and words[word] == pattern:
+        word += 1
+    at = max(at, word * per)
+    while at < stop and flat[at] == label:
+        at += 1
+    return at
 
 
 @njit(cache=True, nogil=True)
-def _boxes(labels, parts, edges, z_start, z_stop):
+def _counts(flat, words, shape, parts, edges, z_start, z_stop):
+    counts = parts[_part_of(edges, z_start)]
+    at, stop = z_start * shape[1] * shape[2], z_stop * shape[1] * shape[2]
+    while at < stop:
+        end = _run_end(flat, words, at, stop)
+        counts[flat[at]] += end - at
+        at = end
+
+
+@njit(cache=True, nogil=True)
+def _boxes(flat, words, shape, parts, edges, z_start, z_stop):
     boxes = parts[_part_of(edges, z_start)]
     for z in range(z_start, z_stop):
-        for y in range(labels.shape[1]):
-            row = labels[z, y]
-            x = 0
-            while x < row.size:
-                label = row[x]
-                first = x
-                while x < row.size and row[x] == label:
-                    x += 1
-                box = boxes[label]
+        for y in range(shape[1]):
+            row = (z * shape[1] + y) * shape[2]
+            at, stop = row, row + shape[2]
+            while at < stop:
+                end = _run_end(flat, words, at, stop)
+                box = boxes[flat[at]]
                 box[0, 0] = min(box[0, 0], z)
                 box[0, 1] = z + 1
                 box[1, 0] = min(box[1, 0], y)
                 box[1, 1] = max(box[1, 1], y + 1)
-                box[2, 0] = min(box[2, 0], first)
-                box[2, 1] = max(box[2, 1], x)
+                box[2, 0] = min(box[2, 0], at - row)
+                box[2, 1] = max(box[2, 1], end - row)
+                at = end
 
 
 @njit(cache=True, nogil=True)
-def _moments(labels, values, parts, edges, z_start, z_stop):
+def _moments(flat, words, shape, values, narrow, parts, edges, z_start, z_stop):
     # columns: count, first value, sum and sum of squares relative to it, least, greatest
     part = parts[_part_of(edges, z_start)]
     for z in range(z_start, z_stop):
-        for y in range(labels.shape[1]):
-            row = labels[z, y]
-            x = 0
-            while x < row.size:
-                label = row[x]
-                first = x
-                while x < row.size and row[x] == label:
-                    x += 1
-                run = values[z, y, first:x]
-                into = part[label]
+        for y in range(shape[1]):
+            row = (z * shape[1] + y) * shape[2]
+            at, stop = row, row + shape[2]
+            while at < stop:
+                end = _run_end(flat, words, at, stop)
+                run = values[z, y, at - row : end - row]
+                into = part[flat[at]]
                 if into[0] == 0:
                     into[1] = run[0]
-                base = into[1]
-                total, squares, least, greatest = into[2], into[3], into[4], into[5]
+                base = narrow.dtype.type(into[1])
+                total, squares, least, greatest = into[2], into[3], run[0], run[0]
                 for i in range(run.size):
-                    value = parts.dtype.type(run[i])
-                    total += value - base
-                    squares += (value - base) * (value - base)
+                    value = run[i]
+                    # differences fit 32 bits: their products are told to the compiler as such
+                    off = narrow.dtype.type(narrow.dtype.type(value) - base)
+                    total += parts.dtype.type(off)
+                    squares += parts.dtype.type(off) * parts.dtype.type(off)
                     least = min(least, value)
                     greatest = max(greatest, value)
                 into[0] += run.size
-                into[2], into[3], into[4], into[5] = total, squares, least, greatest
+                into[2], into[3] = total, squares
+                into[4], into[5] = min(into[4], least), max(into[5], greatest)
+                at = end
 
 
 def _combined(parts: NDArray[Any]) -> LabelMoments:
@@ -235,25 +279,39 @@ def _combined(parts: NDArray[Any]) -> LabelMoments:
 
 
 @njit(cache=True, nogil=True)
-def _histogram(labels, values, lo, hi, parts, edges, z_start, z_stop):
+def _histogram(flat, words, shape, values, lo, hi, parts, edges, z_start, z_stop):
     heights = parts[_part_of(edges, z_start)]
+    # neighbours are often equal, and a count waits until the one before it is stored: every second voxel has its own
+    others = np.zeros(heights.shape, np.int64)
     for z in range(z_start, z_stop):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                value = min(max(np.int64(values[z, y, x]), lo), hi)
-                heights[labels[z, y, x], value - lo] += 1
+        for y in range(shape[1]):
+            row = (z * shape[1] + y) * shape[2]
+            at, stop = row, row + shape[2]
+            while at < stop:
+                end = _run_end(flat, words, at, stop)
+                run = values[z, y, at - row : end - row]
+                one, two = heights[flat[at]], others[flat[at]]
+                i = 0
+                while i + 1 < run.size:
+                    one[min(max(np.int64(run[i]), lo), hi) - lo] += 1
+                    two[min(max(np.int64(run[i + 1]), lo), hi) - lo] += 1
+                    i += 2
+                if i < run.size:
+                    one[min(max(np.int64(run[i]), lo), hi) - lo] += 1
+                at = end
+    heights += others
 
 
 @njit(cache=True, nogil=True)
-def _overlaps(a, b, parts, edges, z_start, z_stop):
+def _overlaps(a, words_a, shape, b, words_b, parts, edges, z_start, z_stop):
     pairs = parts[_part_of(edges, z_start)]
-    for z in range(z_start, z_stop):
-        for y in range(a.shape[1]):
-            row_a, row_b = a[z, y], b[z, y]
-            x = 0
-            while x < row_a.size:
-                i, j = row_a[x], row_b[x]
-                first = x
-                while x < row_a.size and row_a[x] == i and row_b[x] == j:
-                    x += 1
-                pairs[i, j] += x - first
+    at, stop = z_start * shape[1] * shape[2], z_stop * shape[1] * shape[2]
+    end_a = end_b = at
+    while at < stop:
+        if end_a <= at:
+            end_a = _run_end(a, words_a, at, stop)
+        if end_b <= at:
+            end_b = _run_end(b, words_b, at, stop)
+        end = min(end_a, end_b)
+        pairs[a[at], b[at]] += end - at
+        at = end
