@@ -130,6 +130,28 @@ def test_perpendicular_is_exact_on_a_solid_body(angle):
     assert width == pytest.approx(twin_perpendicular(plane, u)[0], abs=1e-12)
 
 
+@pytest.mark.parametrize("columns", [8, 9, 19])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_rows_of_more_than_eight_voxels_in_any_memory_order(columns, share):
+    # voxels are looked at in eights: the ends of a row fall in, between and after them
+    stored = np.random.default_rng(columns).random((2, columns, 5)) < share
+    mask = stored.transpose(0, 2, 1)[:, ::-1]
+    lengths, ends = slice_diameters(mask, HALF[1], HALF[2], CORNER)
+    for z, plane in enumerate(mask):
+        length, start, end = twin_longest(twin_points(plane, CORNER), HALF[1:])
+        assert (lengths[z], tuple(ends[z]) if length >= 0 else ()) == (length, start + end)
+        for u in ((0.0, 1.0), (1.0, 0.0), (0.6, 0.8)):
+            width, pair = perpendicular_width(plane, HALF[1], HALF[2], *u)
+            wanted, wanted_pair = twin_perpendicular(plane, u)
+            assert (width, tuple(pair)) == (wanted, wanted_pair)
+
+
+def test_without_a_direction_every_voxel_is_opposite():
+    # one voxel measured between centres has no direction
+    assert perpendicular_width(np.ones((1, 1), bool), 0.4, 0.3, 0.0, 0.0)[0] == 0.0
+    assert perpendicular_width(np.ones((3, 12), bool), 0.4, 0.3, 0.0, 0.0)[0] == 0.0
+
+
 def test_one_voxel():
     mask = np.ones((1, 1, 1), bool)
     lengths = [float(slice_diameters(mask, 0.4, 0.3, c)[0][0]) for c in CONVENTIONS]
