@@ -69,6 +69,7 @@ class TaskSettings:
 
     accept_early_arterial: bool = False
     resections: tuple[str, ...] = ()
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def key_of(task: VisitTask, inputs_sha256: str) -> str:
         "inputs": inputs_sha256,
         "date": task.row.date,
         "patient": list(task.row.size),
-        "settings": [task.settings.accept_early_arterial, list(task.settings.resections)],
+        "settings": [task.settings.accept_early_arterial, list(task.settings.resections), task.settings.language],
         "program": task.program,
         "models": dict(sorted(task.models.items())),
         "earlier": list(task.earlier),
@@ -275,6 +276,7 @@ def _make(task: VisitTask, key: str, digest: str, folder: Path) -> None:
             "settings": {
                 "accept_early_arterial": task.settings.accept_early_arterial,
                 "resections": list(task.settings.resections),
+                "language": task.settings.language,
             },
             "earlier": list(task.earlier),
         }
@@ -322,6 +324,7 @@ def _require_same(scratch: Path, held: int) -> None:
 def _run(task: VisitTask, scratch: Path, made: Path) -> tuple[str, dict[str, str]]:
     """Run or measure the visit into ``made``; its date and the words the response criteria need."""
     from livervol.kernels.slabs import set_threads
+    from livervol.report.pages import ReportSettings
     from livervol.workflows.plan import patient_size
     from livervol.workflows.visit import GivenMasks, VisitSettings, measure_masks, run_visit
 
@@ -332,6 +335,7 @@ def _run(task: VisitTask, scratch: Path, made: Path) -> tuple[str, dict[str, str
         accept_early_arterial=task.settings.accept_early_arterial,
         resections=task.settings.resections,
         patient=patient_size(*row.size) if any(row.size) else None,
+        report=ReportSettings(task.settings.language),
     )
     words = _input_words(task, scratch)
     if words:

@@ -50,16 +50,19 @@ def batch(
         bool, typer.Option("--accept-early-arterial", help="Judge viability in an early arterial phase too.")
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of each worker's kernels.")] = 1,
+    language: Annotated[str, typer.Option("--language", help="Language of the visits' reports: en or zh.")] = "en",
 ) -> None:
     """Run every visit of a table once; exit 3 when some have failed, 130 when interrupted."""
     from livervol.batch import BatchSettings, TaskSettings, read_visits, run_batch
     from livervol.measure.resection import operation
+    from livervol.report.pages import ReportSettings
 
     if scheduler and (shard or workers):
         got = "--scheduler with --shard or --workers"
         raise LivervolError(refusal("batch executor", expected="--workers, --scheduler or --shard", got=got))
     for slug in resection or ():
         operation(slug)
+    ReportSettings(language).check()
     if visits.is_dir():
         if root is not None:
             raise LivervolError(refusal("--root", expected="a table of visits", got="a tree, which is its own root"))
@@ -67,7 +70,7 @@ def batch(
     if list_only:
         return
     settings = BatchSettings(
-        TaskSettings(accept_early_arterial, tuple(resection or ())),
+        TaskSettings(accept_early_arterial, tuple(resection or ()), language),
         workers,
         scheduler,
         _shard(shard),

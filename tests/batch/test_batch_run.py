@@ -125,6 +125,10 @@ def test_outcomes_of_one_task(task, monkeypatch):
     assert (other.kind, other.key) == ("lost", "")
     assert "another program" in other.sentence
     assert perform(replace(task, settings=TaskSettings(accept_early_arterial=True))).key != first.key
+    chinese = perform(replace(task, settings=TaskSettings(language="zh")))
+    assert chinese.key != first.key
+    pages = [p.read_text(encoding="utf-8") for p in task.out.rglob("report.html")]
+    assert sorted('lang="zh' in page for page in pages) == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +207,7 @@ def test_the_verb(cohort, local, tmp_path, capsys):
     assert main(["batch", str(table), "--out", str(out), "--shard", "3/2"]) == 2
     assert main(["batch", str(table), "--out", str(out), "--shard", "1/2", "--scheduler", "tcp://x:1"]) == 2
     assert main(["batch", str(table), "--out", str(tmp_path / "no"), "--resection", "nonsense"]) == 2
+    assert main(["batch", str(table), "--out", str(tmp_path / "no"), "--language", "tlh"]) == 2
     table.write_text("patient,visit,path\nA,1,../../etc\n")
     assert main(["batch", str(table), "--out", str(tmp_path / "no")]) == 2
     assert not (tmp_path / "no").exists()
