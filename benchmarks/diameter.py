@@ -14,8 +14,9 @@ from skimage import measure
 
 from livervol.grid import Grid
 from livervol.kernels.chord import longest_chord, perpendicular_chord
-from livervol.kernels.diameter import CENTRE, CORNER, perpendicular_width, slice_diameters, volume_diameter
+from livervol.kernels.diameter import CENTRE, CORNER, slice_diameters, volume_diameter
 from livervol.kernels.surface import case_areas, case_volumes, neighbourhood_counts
+from livervol.kernels.width import perpendicular_width
 from livervol.measure.diameter import Body, Rules, diameter_3d, in_slice_diameters, viable_diameters
 
 SPACING_MM = (2.5, 0.8, 0.8)

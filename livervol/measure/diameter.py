@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from livervol.errors import CriteriaError, refusal
 from livervol.grid import Grid
-from livervol.kernels import chord, chord_path, diameter
+from livervol.kernels import chord, chord_path, diameter, width
 from livervol.kernels.components import label_components
 from livervol.records import Line, Measurement
 from livervol.scan import Segmentation
@@ -129,9 +129,9 @@ def in_slice_diameters(body: Body, rules: Rules | None = None) -> tuple[Measurem
     start, end = ends[z, :2] / 2, ends[z, 2:] / 2
     longest = Measurement("longest_mm", float(lengths[z]), "mm", method, line=body.line(z, start, end))
     uy, ux = _direction(body, start, end)
-    width, pair = diameter.perpendicular_width(body.mask[z], hy, hx, uy, ux)
+    across = width.perpendicular_width(body.mask[z], hy, hx, uy, ux)
     what = ("short_axis_mm", f"across longest_mm, {method}")
-    return longest, _across(what, body, z, (uy, ux), (width, pair), rules.code)
+    return longest, _across(what, body, z, (uy, ux), across, rules.code)
 
 
 def diameter_3d(body: Body, rules: Rules | None = None) -> Measurement:
@@ -211,13 +211,13 @@ def _across(
     name, method = what
     _, hy, hx = body.half_mm
     uy, ux = direction
-    width, (y0, x0, y1, x1) = found
+    between, (y0, x0, y1, x1) = found
     if uy == 0 and ux == 0:
         return Measurement(name, 0.0, "mm", method, line=body.line(z, (y0, x0), (y1, x1)))
     ny, nx = -ux, uy
     if ny * (y1 - y0) * hy + nx * (x1 - x0) * hx < 0:
         ny, nx = -ny, -nx
-    length = float(width) + diameter.voxel_width(hy, hx, ny, nx, code)
+    length = float(between) + width.voxel_width(hy, hx, ny, nx, code)
     middle = np.array([(y0 + y1) / 2, (x0 + x1) / 2])
     reach = np.array([ny / hy, nx / hx]) * length / 4
     return Measurement(name, length, "mm", method, line=body.line(z, middle - reach, middle + reach))

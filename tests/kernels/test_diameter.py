@@ -15,11 +15,10 @@ from livervol.kernels.diameter import (
     CENTRE,
     CORNER,
     MESH,
-    perpendicular_width,
     slice_diameters,
     volume_diameter,
-    voxel_width,
 )
+from livervol.kernels.width import perpendicular_width, voxel_width
 
 CONVENTIONS = (CENTRE, MESH, CORNER)
 HALF = (1.25, 0.4, 0.35)
