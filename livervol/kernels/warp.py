@@ -9,11 +9,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from livervol.kernels.lattice import cell_of
-from livervol.kernels.slabs import over_slabs
+from livervol.kernels.slabs import frozen, over_slabs
 
 __all__ = ["warp_linear", "warp_nearest"]
 
 Floats = NDArray[np.float64]
+_ONE = np.uintp(1)
 
 
 def warp_linear(
@@ -31,7 +32,7 @@ def warp_linear(
     """
     result = np.empty(shape_zyx, voxels.dtype)
     fill = voxels.dtype.type(outside)
-    _over(_linear, voxels, plan, (fill, voxels.dtype.kind in "iu"), result)
+    _over(_linear, _linear_straight, voxels, plan, (fill, voxels.dtype.kind in "iu"), result)
     return result
 
 
@@ -44,16 +45,21 @@ def warp_nearest(
     """The nearest voxel at each warped place (labels stay labels); ``plan`` and ``outside`` as for ``warp_linear``."""
     result = np.empty(shape_zyx, voxels.dtype)
     fill = voxels.dtype.type(outside)
-    _over(_nearest, voxels, plan, (fill,), result)
+    _over(_nearest, _nearest_straight, voxels, plan, (fill,), result)
     return result
 
 
-def _over(kernel: Any, voxels: NDArray[Any], plan: Any, how: tuple[Any, ...], result: NDArray[Any]) -> None:
+def _over(
+    bent: Any, straight: Any, voxels: NDArray[Any], plan: Any, how: tuple[Any, ...], result: NDArray[Any]
+) -> None:
     matrix, lattice_matrix = (np.ascontiguousarray(m, np.float64) for m in plan[:2])
+    source, planes = frozen(voxels), result.shape[0]
+    if not plan[2].any():
+        over_slabs(straight, planes, result.size, source, matrix, *how, result)
+        return
     # the three components of one node side by side: one cache line serves them all
     shifts = np.ascontiguousarray(np.moveaxis(plan[2], 0, -1), np.float32)
-    source = np.ascontiguousarray(voxels)
-    over_slabs(kernel, result.shape[0], result.size, source, matrix, lattice_matrix, shifts, *how, result)
+    over_slabs(bent, planes, result.size, source, matrix, lattice_matrix, shifts, *how, result)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -107,41 +113,119 @@ def _inside(z, y, x, nz, ny, nx):
     return -0.5 <= z <= nz - 0.5 and -0.5 <= y <= ny - 0.5 and -0.5 <= x <= nx - 0.5
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _read_linear(voxels, z, y, x, fill, whole):
+    nz, ny, nx = voxels.shape
+    if not _inside(z, y, x, nz, ny, nx):
+        return fill
+    z0, fz = cell_of(z, nz)
+    y0, fy = cell_of(y, ny)
+    x0, fx = cell_of(x, nx)
+    z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
+    near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
+        voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
+    ) * fy
+    far = (voxels[z1, y0, x0] * (1 - fx) + voxels[z1, y0, x1] * fx) * (1 - fy) + (
+        voxels[z1, y1, x0] * (1 - fx) + voxels[z1, y1, x1] * fx
+    ) * fy
+    value = near * (1 - fz) + far * fz
+    return voxels.dtype.type(np.rint(value) if whole else value)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _read_nearest(voxels, z, y, x, fill):
+    nz, ny, nx = voxels.shape
+    if not _inside(z, y, x, nz, ny, nx):
+        return fill
+    a = min(max(int(np.floor(z + 0.5)), 0), nz - 1)
+    b = min(max(int(np.floor(y + 0.5)), 0), ny - 1)
+    c = min(max(int(np.floor(x + 0.5)), 0), nx - 1)
+    return voxels[a, b, c]
+
+
 @njit(cache=True, nogil=True)
 def _linear(voxels, matrix, lattice_matrix, shifts, fill, whole, result, start, stop):
-    nz, ny, nx = voxels.shape
     for i in range(start, stop):
         for j in range(result.shape[1]):
             for k in range(result.shape[2]):
                 z, y, x = _place(matrix, lattice_matrix, shifts, i, j, k)
-                if not _inside(z, y, x, nz, ny, nx):
-                    result[i, j, k] = fill
-                    continue
-                z0, fz = cell_of(z, nz)
-                y0, fy = cell_of(y, ny)
-                x0, fx = cell_of(x, nx)
-                z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
-                near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
-                    voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
-                ) * fy
-                far = (voxels[z1, y0, x0] * (1 - fx) + voxels[z1, y0, x1] * fx) * (1 - fy) + (
-                    voxels[z1, y1, x0] * (1 - fx) + voxels[z1, y1, x1] * fx
-                ) * fy
-                value = near * (1 - fz) + far * fz
-                result[i, j, k] = np.rint(value) if whole else value
+                result[i, j, k] = _read_linear(voxels, z, y, x, fill, whole)
 
 
 @njit(cache=True, nogil=True)
 def _nearest(voxels, matrix, lattice_matrix, shifts, fill, result, start, stop):
-    nz, ny, nx = voxels.shape
     for i in range(start, stop):
         for j in range(result.shape[1]):
             for k in range(result.shape[2]):
                 z, y, x = _place(matrix, lattice_matrix, shifts, i, j, k)
-                if not _inside(z, y, x, nz, ny, nx):
-                    result[i, j, k] = fill
+                result[i, j, k] = _read_nearest(voxels, z, y, x, fill)
+
+
+@njit(cache=True, nogil=True)
+def _within(m, shape, i, j, columns):
+    """First and last + 1 column of a row whose places lie well between the outermost centres along every axis."""
+    first, last = 0, columns
+    for axis in range(3):
+        at, step = m[axis, 0] * i + m[axis, 1] * j + m[axis, 3], m[axis, 2]
+        low, high = 1e-6 - at, shape[axis] - 1.0 - 1e-6 - at
+        if step == 0.0:
+            if low > 0.0 or high < 0.0:
+                return 0, 0
+            continue
+        one, two = low / step, high / step
+        if one > two:
+            one, two = two, one
+        # a column less on either side pays for the rounding of the division
+        first = max(first, int(min(max(np.ceil(one) + 1.0, 0.0), columns)))
+        last = min(last, int(min(max(np.floor(two), 0.0), columns)))
+    return (first, last) if first < last else (0, 0)
+
+
+@njit(cache=True, nogil=True)
+def _linear_straight(voxels, m, fill, whole, result, start, stop):
+    columns = result.shape[2]
+    for i in range(start, stop):
+        for j in range(result.shape[1]):
+            first, last = _within(m, voxels.shape, i, j, columns)
+            z_row, y_row, x_row = m[0, 0] * i + m[0, 1] * j, m[1, 0] * i + m[1, 1] * j, m[2, 0] * i + m[2, 1] * j
+            k = 0
+            while k < columns:
+                z, y, x = z_row + m[0, 2] * k + m[0, 3], y_row + m[1, 2] * k + m[1, 3], x_row + m[2, 2] * k + m[2, 3]
+                if k != first or first == last:
+                    result[i, j, k] = _read_linear(voxels, z, y, x, fill, whole)
+                    k += 1
                     continue
-                a = min(max(int(np.floor(z + 0.5)), 0), nz - 1)
-                b = min(max(int(np.floor(y + 0.5)), 0), ny - 1)
-                c = min(max(int(np.floor(x + 0.5)), 0), nx - 1)
-                result[i, j, k] = voxels[a, b, c]
+                # eight neighbours are sure to exist: nothing to ask
+                while k < last:
+                    z, y = z_row + m[0, 2] * k + m[0, 3], y_row + m[1, 2] * k + m[1, 3]
+                    x = x_row + m[2, 2] * k + m[2, 3]
+                    # unsigned: an index that may be negative costs a question each
+                    z0, y0, x0 = np.uintp(int(z)), np.uintp(int(y)), np.uintp(int(x))
+                    z1, y1, x1 = z0 + _ONE, y0 + _ONE, x0 + _ONE
+                    fz, fy, fx = z - int(z), y - int(y), x - int(x)
+                    near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
+                        voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
+                    ) * fy
+                    far = (voxels[z1, y0, x0] * (1 - fx) + voxels[z1, y0, x1] * fx) * (1 - fy) + (
+                        voxels[z1, y1, x0] * (1 - fx) + voxels[z1, y1, x1] * fx
+                    ) * fy
+                    value = near * (1 - fz) + far * fz
+                    result[i, j, k] = np.rint(value) if whole else value
+                    k += 1
+
+
+@njit(cache=True, nogil=True)
+def _nearest_straight(voxels, m, fill, result, start, stop):
+    columns = result.shape[2]
+    for i in range(start, stop):
+        for j in range(result.shape[1]):
+            first, last = _within(m, voxels.shape, i, j, columns)
+            z_row, y_row, x_row = m[0, 0] * i + m[0, 1] * j, m[1, 0] * i + m[1, 1] * j, m[2, 0] * i + m[2, 1] * j
+            for k in range(columns):
+                z, y, x = z_row + m[0, 2] * k + m[0, 3], y_row + m[1, 2] * k + m[1, 3], x_row + m[2, 2] * k + m[2, 3]
+                if first <= k < last:
+                    # places are positive: the whole part is the floor
+                    a, b, c = np.uintp(int(z + 0.5)), np.uintp(int(y + 0.5)), np.uintp(int(x + 0.5))
+                    result[i, j, k] = voxels[a, b, c]
+                else:
+                    result[i, j, k] = _read_nearest(voxels, z, y, x, fill)

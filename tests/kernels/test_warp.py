@@ -78,3 +78,22 @@ def test_two_threads_agree_with_one_plane_at_a_time():
         lattice[:, 3] += plane * lattice[:, 0]
         alone = warp_linear(voxels, (matrix, lattice, SHIFTS), (1, 64, 65), 0.0)
         np.testing.assert_allclose(alone[0], whole[plane], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16])
+@pytest.mark.parametrize("turned", [1.0, -1.0])
+def test_without_shifts_the_lattice_is_left_out(kind, turned):
+    """A straight map reads whole stretches of a row without looking at the border: the same voxels all the same."""
+    voxels = np.random.default_rng(7).normal(0, 90, SOURCE).astype(kind)
+    matrix = MATRIX * np.array([turned, 1.0, turned, 1.0])
+    matrix[:, 3] = (4.0, 1.0, 9.0) if turned < 0 else (-1.0, 0.4, -2.0)
+    still = (matrix, LATTICE, np.zeros_like(SHIFTS))
+    # a shift too small to move a double makes the kernel look the lattice up
+    moved = (matrix, LATTICE, np.full_like(SHIFTS, 1e-30))
+    for warp in (warp_linear, warp_nearest):
+        assert np.array_equal(warp(voxels, still, SHAPE, -7), warp(voxels, moved, SHAPE, -7))
+    places = slow_places(matrix, LATTICE, np.zeros_like(SHIFTS))
+    exact = slow(voxels, places, 1, -7.0)
+    assert (exact == -7).any()
+    assert (exact != -7).any()
+    np.testing.assert_allclose(warp_linear(voxels, still, SHAPE, -7), exact, atol=0.51 if kind is np.int16 else 1e-4)
