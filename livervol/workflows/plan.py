@@ -22,7 +22,7 @@ from livervol.records import Measurement
 from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
-from livervol.workflows.plan_folder import as_drawn, lesions_of_liver, read_masks
+from livervol.workflows.plan_folder import as_drawn, lesions_of_liver, read_masks, require_unsigned
 from livervol.workflows.plan_vessels import vessels_under
 
 __all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_entry", "spread_of"]
@@ -106,10 +106,11 @@ def plan_visit(folder: str | Path, settings: PlanSettings | None = None) -> Plan
     operation; a warning names them. Without lesions every operation is possible and a warning says so.
     Intervals are given when the segments came from the liver's shape: from measurements.json's ``segment_spread`` if it
     is there, else the network runs again. A reader's folder (``readers/<code>``) has the visit's intervals as long as
-    the reader moved no boundary. Raises ``LivervolError`` for a folder that lacks a mask and for an existing plan.json
-    without ``overwrite``.
+    the reader moved no boundary. Raises ``LivervolError`` for a folder that lacks a mask, for an existing plan.json
+    without ``overwrite``, and for one that a reader has signed.
     """
     settings, root = settings or PlanSettings(), Path(folder)
+    require_unsigned(root / "plan.json")
     liver, segments, lesions = read_masks(root)
     path = root / "measurements.json"
     document = read_document(path)

@@ -285,3 +285,16 @@ def test_a_split_fourth_segment_brings_its_operation(visit, plan):
     left = {"segments:5,42": 32 * 128 - 8 * 64 - 6 * 64 - 18, "left_hepatectomy": 18 * 128 - 18}
     for slug, voxels in left.items():
         assert every[slug]["flr_of_total_percent"] == pytest.approx(100 * voxels / (32 * 128))
+
+
+def test_a_signed_plan_is_not_replaced(visit, plan):
+    assert plan(visit)[0] == 0
+    before = (visit / "plan.json").read_bytes()
+    (visit / "signoff.json").write_text(json.dumps({"files": {"liver.nii.gz": "", "plan.json": ""}}))
+    code, _, said = plan(visit, "--overwrite", "--margin-mm", "3")
+    assert code == 2
+    assert "signed off" in said
+    assert (visit / "plan.json").read_bytes() == before
+    # what was not there to be signed may still be planned anew
+    (visit / "signoff.json").write_text(json.dumps({"files": {"liver.nii.gz": ""}}))
+    assert plan(visit, "--overwrite")[0] == 0
