@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -151,6 +151,10 @@ class Segmentation:
                     do="Resample it first with Segmentation.resampled(grid).",
                 )
             )
+
+    def without(self, values: Sequence[int]) -> Segmentation:
+        """The same segmentation with background where one of the values was."""
+        return replace(self, labels=np.where(np.isin(self.labels, values), 0, self.labels)) if values else self
 
     def mask(self, value: int | None = None) -> NDArray[np.bool_]:
         """Boolean mask of one value, or of everything that is not background."""

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from livervol.cli.cohort_options import Changes, Events, Protocol, Responses, Subjects
 from livervol.cli.respond import parse_parameters
 from livervol.cli.show import steps
 
@@ -25,16 +26,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def endpoints(
-    responses: Annotated[Path, typer.Argument(help="Responses as livervol respond writes them, CSV or Parquet.")],
-    subjects: Annotated[Path, typer.Option("--subjects", help="One row per patient: first_dose, death, surgery ...")],
+    responses: Responses,
+    subjects: Subjects,
     out: Annotated[Path, typer.Option("--out", help="Folder to write; must not exist yet unless --overwrite.")],
-    events: Annotated[Path | None, typer.Option("--events", help="One row per event: therapy, labs, ecog ...")] = None,
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="trial, trial_ema, recist_six_weeks, or a TOML file.")
-    ] = "trial",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A protocol parameter as NAME=VALUE, repeatable.")
-    ] = None,
+    events: Events = None,
+    protocol: Protocol = "trial",
+    settings: Changes = None,
     group_by: Annotated[str, typer.Option("--group", help="Column of SUBJECTS to compare groups by.")] = "",
     plots: Annotated[bool, typer.Option(help="Draw the plots and write the report.")] = True,
     adam: Annotated[

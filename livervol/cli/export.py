@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from livervol.cli.cohort_options import Changes, Events, Protocol, Responses, Subjects
 from livervol.cli.export_dicom import export_dicom_seg, export_dicom_sr, export_rtstruct
 from livervol.cli.export_masks import MASKS, Folder, Of, Overwrite, chosen, read_mask
 from livervol.cli.export_mesh import export_mesh
@@ -92,16 +93,12 @@ def export_sdtm(
 
 @app.command("adam")
 def export_adam(
-    responses: Annotated[Path, typer.Argument(help="Responses as livervol respond writes them, CSV or Parquet.")],
-    subjects: Annotated[Path, typer.Option("--subjects", help="One row per patient: first_dose, death, surgery ...")],
+    responses: Responses,
+    subjects: Subjects,
     out: Annotated[Path, typer.Option("--out", help="Folder to make: ADTR, ADRS and ADTTE.")],
-    events: Annotated[Path | None, typer.Option("--events", help="One row per event: therapy, labs, ecog ...")] = None,
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="trial, trial_ema, recist_six_weeks, or a TOML file.")
-    ] = "trial",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A protocol parameter as NAME=VALUE, repeatable.")
-    ] = None,
+    events: Events = None,
+    protocol: Protocol = "trial",
+    settings: Changes = None,
     study: Annotated[str, typer.Option("--study", help="STUDYID; the protocol's name unless given.")] = "",
     form: Annotated[str, typer.Option("--format", help="csv, xpt or dataset-json.")] = "csv",
     overwrite: Overwrite = False,

@@ -99,11 +99,9 @@ def export_adam(
     *,
     study: str = "",
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """ADTR, ADRS and ADTTE of a cohort alone, in the format ``form`` (csv, xpt, dataset-json); returns the folder."""
-    cohort, responses, _ = _assessed(inputs, progress)
-    progress("ADaM")
+    cohort, responses, _ = _assessed(inputs, lambda step: None)
     return write_adam(cohort, responses, out, form, study=study, overwrite=overwrite)
 
 

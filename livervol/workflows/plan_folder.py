@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def lesions_of_liver(
         return lesions, ()
     named = ", ".join(f"{number} ({sites[number].replace('_', ' ')})" for number in there)
     warning = f"not counted, because no operation on the liver removes it: lesion {named}"
-    return replace(lesions, labels=np.where(np.isin(lesions.labels, there), 0, lesions.labels)), (warning,)
+    return lesions.without(there), (warning,)
 
 
 def as_drawn(document: Mapping[str, Any], root: Path, liver: Segmentation) -> Mapping[str, Any]:
@@ -86,9 +85,10 @@ def as_drawn(document: Mapping[str, Any], root: Path, liver: Segmentation) -> Ma
             own = dict(document.get("provenance", {}))
             method = machine.get("provenance", {}).get("methods", {}).get("segments", "")
             found["provenance"] = {**own, "methods": {**own.get("methods", {}), "segments": method}}
-            found |= {key: machine[key] for key in ("segment_spread",) if key in machine}
-        if _untouched("vessels", root, visit, liver):
-            found |= {key: machine[key] for key in ("vessels",) if key in machine}
+            if "segment_spread" in machine:
+                found["segment_spread"] = machine["segment_spread"]
+        if "vessels" in machine and _untouched("vessels", root, visit, liver):
+            found["vessels"] = machine["vessels"]
     except (ValueError, TypeError, AttributeError) as error:
         raise unreadable(path, type(error).__name__) from error
     return found

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from livervol import __version__
 from livervol.io.nifti import write_nifti_labels, write_nifti_scan
 from livervol.io.tables import SCHEMA_VERSION, lesion_entry, nested_values, write_measurements
@@ -39,9 +37,7 @@ def _with_words(measured: VisitMeasurements, work: Work) -> VisitMeasurements:
 def _of_liver(work: Work, settings: VisitSettings) -> Segmentation | None:
     """The lesions of the liver alone: no operation on the liver removes others."""
     lesions = work.masks.get("lesions")
-    if lesions is None or not settings.extrahepatic:
-        return lesions
-    return replace(lesions, labels=np.where(np.isin(lesions.labels, settings.extrahepatic), 0, lesions.labels))
+    return None if lesions is None else lesions.without(settings.extrahepatic)
 
 
 def _with_remnants(work: Work, settings: VisitSettings, measured: VisitMeasurements) -> VisitMeasurements:
