@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
@@ -41,11 +41,19 @@ class Beside:
         if self._pool is not None:
             # settings that belong to the caller's context, as numpy's of floating point errors, go with it
             return self._pool.submit(copy_context().run, step).result
-        results: list[T] = []
+        return _when_asked(step)
 
-        def result() -> T:
-            if not results:
-                results.append(step())
-            return results[0]
+    def share(self, steps: Sequence[Callable[[], T]]) -> list[Callable[[], T]]:
+        """Steps of equal rank: every second one begun beside the caller, the others left to it until asked for."""
+        return [self.begin(step) if n % 2 else _when_asked(step) for n, step in enumerate(steps)]
 
-        return result
+
+def _when_asked(step: Callable[[], T]) -> Callable[[], T]:
+    results: list[T] = []
+
+    def result() -> T:
+        if not results:
+            results.append(step())
+        return results[0]
+
+    return result

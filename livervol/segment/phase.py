@@ -82,11 +82,8 @@ def recognise_phases(
     for place, liver in livers.items():
         liver.require_grid(scans[place].grid)
     with Beside() as beside:
-        begun = [
-            (beside if i % 2 else Beside(threads=1)).begin(partial(_samples, scan, livers.get(i), scans, stated.get(i)))
-            for i, scan in enumerate(scans)
-        ]
-        samples = [sample() for sample in begun]
+        steps = [partial(_samples, scan, livers.get(i), scans, stated.get(i)) for i, scan in enumerate(scans)]
+        samples = [sample() for sample in beside.share(steps)]
     native_hu = _native_liver(scans, samples)
     judged = [
         _judge(scan, samples[i], native_hu, stated.get(i)) if scan.modality == "CT" else _judge_mr(i, scans, livers)

@@ -21,14 +21,9 @@ def begin_alignments(work: Work, beside: Beside, first: Callable[[Phase], bool])
     """All phases but the reference, every second one begun beside the caller; those that are wanted ``first`` lead."""
     assert work.reference is not None
     fixed, liver = work.phases[work.reference], work.masks.get("liver")
-    begun: dict[Phase, Callable[[], Alignment]] = {}
     others = sorted((p for p in work.phases if p is not work.reference), key=lambda p: not first(p))
-    # those left to the caller only wait until they are asked for
-    own = Beside(threads=1)
-    for n, phase in enumerate(others):
-        step = partial(align, work.phases[phase], fixed, mask=liver, deformable=True)
-        begun[phase] = (beside if n % 2 else own).begin(step)
-    return begun
+    steps = [partial(align, work.phases[phase], fixed, mask=liver, deformable=True) for phase in others]
+    return dict(zip(others, beside.share(steps), strict=True))
 
 
 def place_phases(work: Work, alignments: Alignments, which: Callable[[Phase], bool]) -> None:

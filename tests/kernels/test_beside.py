@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,3 +71,17 @@ def test_settings_of_the_caller_hold(threads):
         result = beside.begin(lambda: np.float64(1) / np.float64(0))
         with pytest.raises(FloatingPointError):
             result()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_second_step_is_shared(threads):
+    here, places = threading.get_ident(), []
+
+    def step(n):
+        places.append((n, threading.get_ident() == here))
+        return n * n
+
+    with Beside(threads) as beside:
+        results = [result() for result in beside.share([partial(step, n) for n in range(4)])]
+    assert results == [0, 1, 4, 9]
+    assert dict(places) == {n: threads == 1 or n % 2 == 0 for n in range(4)}
