@@ -93,7 +93,7 @@ def label_histogram(labels: NDArray[Any], values: NDArray[np.int16], lo: int, hi
     """
     labels = _plain(labels)
     parts = _parts(labels, (_size(labels), hi - lo + 1), np.int64)
-    over_slabs(_histogram, labels.shape[0], labels.size, *_flat(labels), frozen(values), lo, hi, parts, _edges(labels))
+    over_slabs(_histogram, labels.shape[0], labels.size, labels, frozen(values), lo, hi, parts, _edges(labels))
     return parts.sum(axis=0)
 
 
@@ -279,27 +279,13 @@ def _combined(parts: NDArray[Any]) -> LabelMoments:
 
 
 @njit(cache=True, nogil=True)
-def _histogram(flat, words, shape, values, lo, hi, parts, edges, z_start, z_stop):
+def _histogram(labels, values, lo, hi, parts, edges, z_start, z_stop):
     heights = parts[_part_of(edges, z_start)]
-    # neighbours are often equal, and a count waits until the one before it is stored: every second voxel has its own
-    others = np.zeros(heights.shape, np.int64)
     for z in range(z_start, z_stop):
-        for y in range(shape[1]):
-            row = (z * shape[1] + y) * shape[2]
-            at, stop = row, row + shape[2]
-            while at < stop:
-                end = _run_end(flat, words, at, stop)
-                run = values[z, y, at - row : end - row]
-                one, two = heights[flat[at]], others[flat[at]]
-                i = 0
-                while i + 1 < run.size:
-                    one[min(max(np.int64(run[i]), lo), hi) - lo] += 1
-                    two[min(max(np.int64(run[i + 1]), lo), hi) - lo] += 1
-                    i += 2
-                if i < run.size:
-                    one[min(max(np.int64(run[i]), lo), hi) - lo] += 1
-                at = end
-    heights += others
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                value = min(max(np.int64(values[z, y, x]), lo), hi)
+                heights[labels[z, y, x], value - lo] += 1
 
 
 @njit(cache=True, nogil=True)

@@ -114,14 +114,10 @@ def _inside(z, y, x, nz, ny, nx):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _read_linear(voxels, z, y, x, fill, whole):
-    nz, ny, nx = voxels.shape
-    if not _inside(z, y, x, nz, ny, nx):
-        return fill
-    z0, fz = cell_of(z, nz)
-    y0, fy = cell_of(y, ny)
-    x0, fx = cell_of(x, nx)
-    z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
+def _blended(voxels, low, high, part, whole):
+    z0, y0, x0 = low
+    z1, y1, x1 = high
+    fz, fy, fx = part
     near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
         voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
     ) * fy
@@ -130,6 +126,18 @@ def _read_linear(voxels, z, y, x, fill, whole):
     ) * fy
     value = near * (1 - fz) + far * fz
     return voxels.dtype.type(np.rint(value) if whole else value)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _read_linear(voxels, z, y, x, fill, whole):
+    nz, ny, nx = voxels.shape
+    if not _inside(z, y, x, nz, ny, nx):
+        return fill
+    z0, fz = cell_of(z, nz)
+    y0, fy = cell_of(y, ny)
+    x0, fx = cell_of(x, nx)
+    z1, y1, x1 = min(z0 + 1, nz - 1), min(y0 + 1, ny - 1), min(x0 + 1, nx - 1)
+    return _blended(voxels, (z0, y0, x0), (z1, y1, x1), (fz, fy, fx), whole)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -188,30 +196,16 @@ def _linear_straight(voxels, m, fill, whole, result, start, stop):
         for j in range(result.shape[1]):
             first, last = _within(m, voxels.shape, i, j, columns)
             z_row, y_row, x_row = m[0, 0] * i + m[0, 1] * j, m[1, 0] * i + m[1, 1] * j, m[2, 0] * i + m[2, 1] * j
-            k = 0
-            while k < columns:
+            for k in range(columns):
                 z, y, x = z_row + m[0, 2] * k + m[0, 3], y_row + m[1, 2] * k + m[1, 3], x_row + m[2, 2] * k + m[2, 3]
-                if k != first or first == last:
+                if first <= k < last:
+                    # eight neighbours are sure to exist; unsigned, for an index that may be negative costs a question
+                    low = np.uintp(int(z)), np.uintp(int(y)), np.uintp(int(x))
+                    high = low[0] + _ONE, low[1] + _ONE, low[2] + _ONE
+                    part = z - int(z), y - int(y), x - int(x)
+                    result[i, j, k] = _blended(voxels, low, high, part, whole)
+                else:
                     result[i, j, k] = _read_linear(voxels, z, y, x, fill, whole)
-                    k += 1
-                    continue
-                # eight neighbours are sure to exist: nothing to ask
-                while k < last:
-                    z, y = z_row + m[0, 2] * k + m[0, 3], y_row + m[1, 2] * k + m[1, 3]
-                    x = x_row + m[2, 2] * k + m[2, 3]
-                    # unsigned: an index that may be negative costs a question each
-                    z0, y0, x0 = np.uintp(int(z)), np.uintp(int(y)), np.uintp(int(x))
-                    z1, y1, x1 = z0 + _ONE, y0 + _ONE, x0 + _ONE
-                    fz, fy, fx = z - int(z), y - int(y), x - int(x)
-                    near = (voxels[z0, y0, x0] * (1 - fx) + voxels[z0, y0, x1] * fx) * (1 - fy) + (
-                        voxels[z0, y1, x0] * (1 - fx) + voxels[z0, y1, x1] * fx
-                    ) * fy
-                    far = (voxels[z1, y0, x0] * (1 - fx) + voxels[z1, y0, x1] * fx) * (1 - fy) + (
-                        voxels[z1, y1, x0] * (1 - fx) + voxels[z1, y1, x1] * fx
-                    ) * fy
-                    value = near * (1 - fz) + far * fz
-                    result[i, j, k] = np.rint(value) if whole else value
-                    k += 1
 
 
 @njit(cache=True, nogil=True)
