@@ -54,13 +54,14 @@ def _try_pair(pair, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
 
 
 @njit(cache=True, nogil=True)
-def _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends):
+def _try_tube(tables, tube, runs, within, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends):
     """The best value after all pairs of a narrow tube that run ``runs`` (most, least) columns, longest first."""
     next_viable, _, turned, corner = tables
-    columns, rows = next_viable.shape
+    rows, columns = next_viable.shape
     span = max(columns - 1, 1)
     low_slope, high_slope = (tube[2] - tube[0]) / span, (tube[3] - tube[1]) / span
     first, last = columns_of(tube, columns, rows)
+    first, last = max(first, within[0]), min(last, within[1])
     for run in range(runs[0], runs[1] - 1, -1):
         # no line of a search is steeper than 45 degrees in voxels
         if across[0] == 0.0 and across[1] == 0.0 and chord_length(run, run, hy_mm, hx_mm, convention) < best:
@@ -71,10 +72,10 @@ def _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, conventi
             far_lo = max(math.ceil(tube[0] + low_slope * (x + run) - ROW), 0)
             far_hi = min(math.floor(tube[1] + high_slope * (x + run) + ROW), rows - 1)
             for p in range(lo, hi + 1):
-                if next_viable[x, p] != p:
+                if next_viable[p, x] != p:
                     continue
                 for q in range(far_lo, far_hi + 1):
-                    if next_viable[x + run, q] != q:
+                    if next_viable[q, x + run] != q:
                         continue
                     if turned:
                         pair = (x + corner[0], p + corner[1], x + run + corner[0], q + corner[1])
@@ -101,23 +102,33 @@ def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
     Returns the new best and whether the search came to its end within ``budget`` tubes.
     """
     next_viable, next_lesion, turned, _ = tables
-    columns, rows = next_viable.shape
+    rows, columns = next_viable.shape
     hr, hc = (hx_mm, hy_mm) if turned else (hy_mm, hx_mm)
     own = (across[1], across[0]) if turned else across
     stride = 1 if may_leave(next_lesion) else NEVER
     wide = float(columns - 1)
-    stack = np.empty((256, 7))
+    stack = np.empty((256, 9))
     depth = 0
     # two tubes to be judged at a time; the first is one that holds every line, and none
     two = one = (-wide, rows - 1 + wide, -wide, rows - 1 + wide)
-    fresh = 1
+    fresh, within = 1, (0, columns - 1)
     while True:
         # judged in one place: the compiler writes all of it out wherever it is called
-        of_two = of_one = (-1.0, 0, 0)
+        of_two = of_one = (-1.0, 0, 0, 0, 0)
         for k in range(fresh):
             of_one = of_two
             of_two = judged(
-                next_viable, next_lesion, one if k < fresh - 1 else two, hr, hc, limits, convention, own, best, stride
+                next_viable,
+                next_lesion,
+                one if k < fresh - 1 else two,
+                within,
+                hr,
+                hc,
+                limits,
+                convention,
+                own,
+                best,
+                stride,
             )
         if of_one[0] > of_two[0]:
             one, two, of_one, of_two = two, one, of_two, of_one
@@ -129,7 +140,7 @@ def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
             if of[0] >= 0.0:
                 row = stack[depth]
                 row[0], row[1], row[2], row[3] = part
-                row[4], row[5], row[6] = of[0], of[1], of[2]
+                row[4], row[5], row[6], row[7], row[8] = of
                 depth += 1
         while True:
             if depth == 0:
@@ -141,10 +152,13 @@ def _search(tables, viable, lesion, hy_mm, hx_mm, limits, convention, across, be
             if budget < 0:
                 return best, False
             a0, a1, b0, b1 = stack[depth, 0], stack[depth, 1], stack[depth, 2], stack[depth, 3]
+            within = int(stack[depth, 7]), int(stack[depth, 8])
             if max(a1 - a0, b1 - b0) > _LEAF:
                 break
             runs, tube = (int(stack[depth, 5]), int(stack[depth, 6])), (a0, a1, b0, b1)
-            best = _try_tube(tables, tube, runs, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends)
+            best = _try_tube(
+                tables, tube, runs, within, viable, lesion, hy_mm, hx_mm, limits, convention, across, best, ends
+            )
         if a1 - a0 >= b1 - b0:
             middle = 0.5 * (a0 + a1)
             one, two = (a0, middle, b0, b1), (middle, a1, b0, b1)
@@ -165,13 +179,27 @@ def _box(mask):
     return y0, y1 + 1, x0, x1 + 1
 
 
+def _table(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    table = np.empty(mask.shape, np.int32)
+    next_rows(np.ascontiguousarray(mask), table)
+    return table
+
+
 def _ways(viable: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> tuple[Any, Any]:
     """A slice's two ways to be searched, lines along rows and lines along columns: tables, turned, the box's corner."""
     y0, y1, x0, x1 = _box(viable)
     living, allowed = viable[y0:y1, x0:x1], lesion[y0:y1, x0:x1]
-    along = (next_rows(np.ascontiguousarray(living)), next_rows(np.ascontiguousarray(allowed)), False, (y0, x0))
-    turned = (next_rows(np.ascontiguousarray(living.T)), next_rows(np.ascontiguousarray(allowed.T)), True, (y0, x0))
+    along = (_table(living), _table(allowed), False, (y0, x0))
+    turned = (_table(living.T), _table(allowed.T), True, (y0, x0))
     return along, turned
+
+
+def _seen_before(z: int, bounds: NDArray[np.float64], viable: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> bool:
+    """Whether a lower slice is the same: its chords are as long and win."""
+    return any(
+        np.array_equal(viable[y], viable[z]) and np.array_equal(lesion[y], lesion[z])
+        for y in np.flatnonzero(bounds[:z] == bounds[z])
+    )
 
 
 def longest_chord(
@@ -200,20 +228,21 @@ def longest_chord(
             if bounds[z] < best or (bounds[z] == best and z > best_slice):
                 continue
             # an equal chord wins in a lower slice and loses in a higher one; in the same slice its ends decide
-            before = best_ends if z == best_slice else np.full(4, NEVER if z < best_slice else -1, np.int64)
+            longer = best if z <= best_slice else np.nextafter(best, np.inf)
+            before = best_ends if z == best_slice else np.full(4, NEVER, np.int64)
             ends = before.copy()
             done = True
             if z not in ways:
                 ways[z] = _ways(viable[z], lesion[z])
             for way in ways[z]:
-                arguments = (way, viable[z], lesion[z], hy_mm, hx_mm, limits, convention, (0.0, 0.0), best, ends)
-                best, finished = _search(*arguments, budget)
+                arguments = (way, viable[z], lesion[z], hy_mm, hx_mm, limits, convention, (0.0, 0.0), longer, ends)
+                longer, finished = _search(*arguments, budget)
                 done = done and finished
             if (ends != before).any():
-                best_slice, best_ends = z, ends
+                best, best_slice, best_ends = longer, z, ends
             if not done:
                 unfinished.append(z)
-        slices = unfinished
+        slices = [z for z in unfinished if not _seen_before(z, bounds, viable, lesion)]
         budget *= _MORE
     return best, best_slice, best_ends
 

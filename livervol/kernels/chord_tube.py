@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 from livervol.kernels.chord_path import chord_length
@@ -27,55 +26,61 @@ _MET, _EMPTY, _OUTSIDE = 0, 1, 2
 
 
 @njit(cache=True, nogil=True)
-def next_rows(mask):
-    """The next row at or after a row with a voxel in it, by column: shape (columns, rows)."""
+def next_rows(mask, table):
+    """Fills ``table``, of the slice's shape, with the next row at or after each row where a column has a voxel."""
     rows, columns = mask.shape
-    table = np.empty((columns, rows), np.int32)
-    for x in range(columns):
-        after = NEVER
-        for y in range(rows - 1, -1, -1):
-            if mask[y, x]:
-                after = y
-            table[x, y] = after
-    return table
+    for y in range(rows - 1, -1, -1):
+        own, here, below = mask[y], table[y], table[min(y + 1, rows - 1)]
+        if y == rows - 1:
+            for x in range(columns):
+                here[x] = y if own[x] else NEVER
+        else:
+            for x in range(columns):
+                here[x] = y if own[x] else below[x]
 
 
 @njit(cache=True, nogil=True)
 def _column_state(next_viable, next_lesion, low, low_slope, high, high_slope, column):
     lo = max(int(low + low_slope * column), 0)
     hi = int(high + high_slope * column)
-    if lo >= next_viable.shape[1]:
+    if lo >= next_viable.shape[0]:
         return _OUTSIDE
-    if next_viable[column, lo] <= hi:
+    if next_viable[lo, column] <= hi:
         return _MET
-    return _OUTSIDE if next_lesion[column, lo] > hi else _EMPTY
+    return _OUTSIDE if next_lesion[lo, column] > hi else _EMPTY
 
 
 @njit(cache=True, nogil=True)
 def _longest_run(next_viable, next_lesion, tube, first, last, least, gap, stride):
     """Most columns, from end to end, that a line may run without ``gap`` empty ones in a row; -1: under least.
 
+    And the first and last column that such runs of the least length or more can have.
+
     Ends lie where a viable centre is in the tube. Runs are looked at from their far end, as in string search, and only
     every ``stride``-th column while columns are met: an empty stretch of ``gap`` cannot hide between them.
     """
     a0, a1, b0, b1 = tube
-    rows = next_viable.shape[1]
-    span = max(len(next_viable) - 1, 1)
+    rows, columns = next_viable.shape
+    span = max(columns - 1, 1)
     ls, hs = (b0 - a0) / span, (b1 - a1) / span
     # rows met anywhere in a column, half a column either way; a centre must lie in the tube itself
     low, high = a0 - 0.5 * abs(ls) + 0.5 - ROW, a1 + 0.5 * abs(hs) + 0.5 + ROW
     centre_low, centre_high = a0 + 1.0 - ROW, a1 + ROW
-    longest = known = -1
+    longest = known = reached = -1
+    while last >= first:
+        lo = max(int(centre_low + ls * last), 0)
+        if lo < rows and next_viable[lo, last] <= centre_high + hs * last:
+            break
+        last -= 1
     i = first
     while True:
         while i <= last:
             lo = max(int(centre_low + ls * i), 0)
-            if lo < rows and next_viable[i, lo] <= centre_high + hs * i:
+            if lo < rows and next_viable[lo, i] <= centre_high + hs * i:
                 break
             i += 1
-        least = max(least, longest + 1)
         if i + least > last:
-            return longest
+            return longest, first, reached if longest >= 0 else last
         # backwards over the shortest run that counts, down to what is known to have no gap
         end = j = i + least
         after = -1
@@ -106,6 +111,8 @@ def _longest_run(next_viable, next_lesion, tube, first, last, least, gap, stride
         if after >= 0:
             known, i = end, after
             continue
+        if longest < 0:
+            first = i
         # onwards to the gap that ends it
         stop = end
         while _column_state(next_viable, next_lesion, low, ls, high, hs, stop) != _MET:
@@ -134,8 +141,8 @@ def _longest_run(next_viable, next_lesion, tube, first, last, least, gap, stride
             j = min(stop + stride, last)
         while stop - i >= least:
             lo = max(int(centre_low + ls * stop), 0)
-            if lo < rows and next_viable[stop, lo] <= centre_high + hs * stop:
-                longest = stop - i
+            if lo < rows and next_viable[lo, stop] <= centre_high + hs * stop:
+                longest, reached = max(longest, stop - i), stop
                 break
             stop -= 1
         i, known = after + 1, -1
@@ -179,14 +186,18 @@ def _reach(slopes, across, columns, hr_mm, hc_mm):
 
 
 @njit(cache=True, nogil=True)
-def judged(next_viable, next_lesion, tube, hr_mm, hc_mm, limits, convention, across, best, stride):
-    """Largest value a chord of the tube may have (-1: under best), most and least columns it may run."""
-    columns, rows = next_viable.shape
+def judged(next_viable, next_lesion, tube, within, hr_mm, hc_mm, limits, convention, across, best, stride):
+    """Largest value a chord of the tube may have (-1: under best), most and least columns it may run, and where.
+
+    ``within``: first and last column that such a chord may have, known of a tube that holds this one.
+    """
+    rows, columns = next_viable.shape
     span = max(columns - 1, 1)
     low, high = max((tube[2] - tube[1]) / span, -1.0), min((tube[3] - tube[0]) / span, 1.0)
     first, last = columns_of(tube, columns, rows)
+    first, last = max(first, within[0]), min(last, within[1])
     if low > high or last < first:
-        return -1.0, 0, 0
+        return -1.0, 0, 0, 0, 0
     steepest = max(abs(low), abs(high))
     flattest = 0.0 if low * high <= 0.0 else min(abs(low), abs(high))
     longest_step = 2.0 * math.sqrt((hr_mm * steepest) ** 2 + hc_mm**2)
@@ -200,8 +211,12 @@ def judged(next_viable, next_lesion, tube, hr_mm, hc_mm, limits, convention, acr
     least = 0
     if best > ends:
         if step * run * (1.0 + 1e-9) < best - ends:
-            return -1.0, 0, 0
+            return -1.0, 0, 0, 0, 0
         least = math.ceil((best - ends) / step * (1.0 - 1e-9) - 1e-9)
+    if not is_across:
+        # a chord is no steeper than the tube and its rows are whole: exact
+        while least <= run and chord_length(int(steepest * least + ROW), least, hr_mm, hc_mm, convention) < best:
+            least += 1
     before = NEVER + 1
     while True:
         # the limit shrinks with the longest chord still possible
@@ -210,27 +225,30 @@ def judged(next_viable, next_lesion, tube, hr_mm, hc_mm, limits, convention, acr
         if gap >= before:
             break
         before = gap
-        found = _longest_run(next_viable, next_lesion, tube, first, last, least, gap, min(gap, stride))
+        found, first, last = _longest_run(next_viable, next_lesion, tube, first, last, least, gap, min(gap, stride))
         if found < least:
-            return -1.0, 0, 0
+            return -1.0, 0, 0, 0, 0
         if found >= run:
             break
         run = found
     if is_across:
         bound = step * run * _PART + 1e-12
     else:
-        bound = chord_length(int(steepest * run + ROW), run, hr_mm, hc_mm, convention) * _PART
-    return (bound, run, least) if bound >= best else (-1.0, 0, 0)
+        bound = chord_length(int(steepest * run + ROW), run, hr_mm, hc_mm, convention)
+    return (bound, run, least, first, last) if bound >= best else (-1.0, 0, 0, 0, 0)
 
 
 @njit(cache=True, nogil=True)
-def may_leave(next_rows):
+def may_leave(table):
     """True when some column has a hole or is empty: a path between two voxels may then leave the mask."""
-    columns, rows = next_rows.shape
+    rows, columns = table.shape
+    first = table[0]
     for x in range(columns):
-        y = next_rows[x, 0]
-        while y < rows and next_rows[x, y] == y:
-            y += 1
-        if y >= NEVER or (y < rows and next_rows[x, y] < NEVER):
+        if first[x] >= NEVER:
             return True
+    for y in range(1, rows):
+        row = table[y]
+        for x in range(columns):
+            if row[x] > y and row[x] < NEVER and first[x] < y:
+                return True
     return False

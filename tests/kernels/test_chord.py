@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livervol.kernels import chord
 from livervol.kernels.chord import longest_chord, perpendicular_chord
 from livervol.kernels.chord_path import outer_ends, path_allowed
 from livervol.kernels.diameter import CENTRE, CORNER, MESH, slice_diameters
@@ -162,6 +163,25 @@ def test_chord_is_exact_on_larger_slices(seed):
     limits = np.array([1.5, 0.1, 4.0])
     found = longest_chord(viable[None], lesion[None], HY, HX, limits, CORNER)
     assert (found[0], found[1], tuple(found[2])) == twin_chord(viable[None], lesion[None], limits, CORNER)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chord_is_exact_over_slices_that_repeat_and_rounds_that_stop_early(monkeypatch, seed):
+    # every slice needs several rounds; equal slices and slices that tie are told apart by their place
+    monkeypatch.setattr(chord, "_FIRST_BUDGET", 1)
+    monkeypatch.setattr(chord, "_MORE", 4)
+    y, x = np.mgrid[-6:7, -7:8]
+    r = np.hypot(y, x * 0.9)
+    random = np.random.default_rng(seed)
+    lesion = np.stack([r <= 7] * 5)
+    speckle = lesion[0] & (random.random(r.shape) < 0.3)
+    planes = [lesion[0] & (r > 5), lesion[0] & (r > 5) & (x < 4), speckle]
+    viable = np.stack([planes[k] for k in random.permutation([0, 0, 1, 1, 2])])
+    lesion[random.integers(5)] = True
+    limits = np.array([1.5, 0.1, 4.0])
+    for convention in CONVENTIONS:
+        found = longest_chord(viable, lesion, HY, HX, limits, convention)
+        assert (found[0], found[1], tuple(found[2])) == twin_chord(viable, lesion, limits, convention)
 
 
 @given(body=bodies(planes=1), angle=st.floats(0, math.pi))
