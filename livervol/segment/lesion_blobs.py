@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from livervol.kernels.smooth import gaussian
 
-__all__ = ["SCALES_MM", "Blob", "find_blobs"]
+__all__ = ["SCALES_MM", "Blob", "find_blobs", "halved"]
 
 #: Standard deviations searched; a ball answers most strongly at radius / 1.73, so these serve 10 to 80 mm across.
 SCALES_MM = (3.0, 4.2, 6.0, 8.5, 12.0, 17.0, 24.0)
@@ -52,7 +52,7 @@ def find_blobs(
     clipped[shallow] = 0  # partial volume with what lies outside
     for scale in SCALES_MM:
         step = 2 if scale >= COARSE_FROM_MM and min(residual.shape) >= 16 else 1
-        coarse = _halved(clipped) if step == 2 else clipped
+        coarse = halved(clipped) if step == 2 else clipped
         depth = depth_mm[::2, ::2, ::2][tuple(slice(n) for n in coarse.shape)] if step == 2 else depth_mm
         spacing = (spacing_mm[0] * step, spacing_mm[1] * step, spacing_mm[2] * step)
         for response, sigmas, (z, y, x) in _peaks(gaussian(coarse, scale, spacing), depth, spacing, scale):
@@ -65,7 +65,8 @@ def find_blobs(
     return kept
 
 
-def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of blocks of 2 x 2 x 2 voxels; an odd last row is left out."""
     z, y, x = (n // 2 for n in values.shape)
     blocks = values[: 2 * z, : 2 * y, : 2 * x].reshape(z, 2, y, 2, x, 2)
     result: NDArray[np.float32] = blocks.mean(axis=(1, 3, 5), dtype=np.float32)

@@ -16,8 +16,8 @@ from livervol.segment.lesion_tissue import Bools, Tissue, WorkGrid, smoothed_ins
 
 __all__ = ["MixedLesion", "mixed_lesions"]
 
-#: A voxel is off when its lightly smoothed residual exceeds this many sigmas of the parenchyma.
-OFF_SIGMAS, OFF_SMOOTH_MM = 2.0, 2.0
+#: A voxel is off when its residual, smoothed by so many times the scatter's smoothing, exceeds so many sigmas.
+OFF_SIGMAS, OFF_SMOOTH_SHARE = 2.0, 4 / 3
 #: The region: more than half of the voxels nearby are off; found coarsely, outlined finely (Gaussian, mm).
 OFF_SHARE, FIND_MM, OUTLINE_MM = 0.5, 5.0, 2.5
 #: What a ball of the first radius cannot enter is a vessel or an edge; gaps for the second are filled (mm).
@@ -40,7 +40,9 @@ def mixed_lesions(tissues: Mapping[Phase, Tissue], inside: Bools, work: WorkGrid
     """Lesions of at least 50 mm equivalent diameter in which most voxels are off the parenchyma in some phase."""
     off, known = np.zeros(inside.shape, bool), inside.copy()
     for tissue in tissues.values():
-        smooth = smoothed_inside(np.clip(tissue.residual, -80, 80), tissue.inside, OFF_SMOOTH_MM, work.grid)
+        smooth = smoothed_inside(
+            np.clip(tissue.residual, -80, 80), tissue.inside, OFF_SMOOTH_SHARE * tissue.smooth_mm, work.grid
+        )
         off |= np.abs(smooth) > OFF_SIGMAS * tissue.sigma
         known &= tissue.depth_mm > EDGE_MM
     votes = (off & known).astype(np.float32)

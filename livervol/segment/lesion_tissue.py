@@ -28,12 +28,17 @@ MARGIN_MM = 8.0
 #: Fissural fat on lightly smoothed CT: connected voxels below the first, some of them below the second (HU); a cyst has
 #: none of those. Its partial volume reaches so far (mm).
 FAT_HU, SURE_FAT_HU, FAT_REACH_MM = 5.0, -20.0, 2.5
+#: Smoothing before fat is looked for (mm), the first after which parenchyma scatters no more than this (HU).
+FAT_SMOOTH_MM, FAT_SCATTER_HU = (1.0, 1.5, 2.5, 4.0), 16.0
 #: Slivers thinner than twice this, left between fat and capsule, are no tissue to be judged (mm).
 SLIVER_MM = 3.0
 #: Signal of MR liver parenchyma is scaled to this, so that one set of contrast thresholds serves CT and MR.
 MR_LIVER_SIGNAL = 100.0
 #: The scatter round the fitted field may exceed that of the most frequent value by this factor.
 WIDEST = 1.25
+#: Smoothing the scatter is learnt at (mm): the first, unless a CT scatters more than usual there (HU); then the first
+#: at which it is small, lest lesions pass for scatter.
+SMOOTH_MM, USUAL_SCATTER_HU, SMALL_SCATTER_HU = (1.5, 2.5, 4.0, 6.0), 9.0, 6.5
 #: Least liver in which parenchyma can be told from lesions (ml).
 MIN_LIVER_ML = 100.0
 
@@ -54,7 +59,7 @@ class Tissue:
     ``values``    HU (CT) or signal scaled to a liver of 100 (MR).
     ``residual``  values less the expected parenchyma there; 0 outside ``inside``.
     ``inside``    liver without fat, its partial volume and slivers; ``depth_mm`` the distance to its outside.
-    ``level``     usual parenchyma value; ``sigma`` its scatter after 1.5 mm smoothing.
+    ``level``     usual parenchyma value; ``sigma`` its scatter after smoothing by ``smooth_mm``, 1.5 unless noisy.
     """
 
     values: Floats
@@ -63,6 +68,7 @@ class Tissue:
     depth_mm: Floats
     level: float
     sigma: float
+    smooth_mm: float = 1.5
 
 
 def work_grid(liver: Segmentation) -> WorkGrid:
@@ -110,10 +116,11 @@ def liver_tissue(scan: Scan, work: WorkGrid) -> Tissue:
     values = _to_work(scan.voxels, scan.grid, work.box, work.grid)
     inside = work.liver
     if scan.modality == "CT":
-        fat = _fat(gaussian(values, 1.0, spacing), dilate_mm(inside, 2.0, spacing) != 0)
+        fat = _fat(_quiet(values, inside, work.grid), dilate_mm(inside, 2.0, spacing) != 0)
         inside = inside & (dilate_mm(fat, FAT_REACH_MM, spacing) == 0)
     inside = open_mm(inside, SLIVER_MM, spacing) != 0
-    tissue = _fitted(values, inside, work.grid)
+    limits = (USUAL_SCATTER_HU, SMALL_SCATTER_HU) if scan.modality == "CT" else (math.inf, math.inf)
+    tissue = _fitted(values, inside, work.grid, limits)
     if scan.modality == "MR" and tissue.level > 0:
         scale = np.float32(MR_LIVER_SIGNAL / tissue.level)
         tissue = replace(
@@ -126,6 +133,17 @@ def liver_tissue(scan: Scan, work: WorkGrid) -> Tissue:
     return tissue
 
 
+def _quiet(values: Floats, liver: Bools, grid: Grid) -> Floats:
+    """Values smoothed by 1 mm, or as far as it takes for noise not to look like fat."""
+    core = erode_mm(liver, 4.0, grid.spacing_mm) != 0
+    smooth = gaussian(values, FAT_SMOOTH_MM[0], grid.spacing_mm)
+    for smooth_mm in FAT_SMOOTH_MM[1:]:
+        if not core.any() or peak_of(smooth[core])[1] <= FAT_SCATTER_HU:
+            break
+        smooth = gaussian(values, smooth_mm, grid.spacing_mm)
+    return smooth
+
+
 def _fat(smooth: Floats, near_liver: Bools) -> Bools:
     labels, stats = label_components((smooth < FAT_HU) & near_liver, connectivity=6)
     sure = np.zeros(len(stats.voxels) + 1, bool)
@@ -134,7 +152,7 @@ def _fat(smooth: Floats, near_liver: Bools) -> Bools:
     return np.asarray(sure[labels])
 
 
-def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:
+def _fitted(values: Floats, inside: Bools, grid: Grid, limits: tuple[float, float]) -> Tissue:
     core = erode_mm(inside, 4.0, grid.spacing_mm) != 0
     if core.sum() * grid.voxel_ml < 0.25 * MIN_LIVER_ML:
         raise ScanError(
@@ -145,8 +163,11 @@ def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:
                 do="Check that the liver mask fits the scan.",
             )
         )
-    smooth = gaussian(values, 1.5, grid.spacing_mm)
-    level, sigma = peak_of(smooth[core])
+    for smooth_mm in SMOOTH_MM:
+        smooth = gaussian(values, smooth_mm, grid.spacing_mm)
+        level, sigma = peak_of(smooth[core])
+        if sigma <= limits[smooth_mm > SMOOTH_MM[0]]:
+            break
     widest = WIDEST * sigma
     at = np.argwhere(core)
     centre, scale = at.mean(axis=0), at.std(axis=0) + 1.0
@@ -169,7 +190,7 @@ def _fitted(values: Floats, inside: Bools, grid: Grid) -> Tissue:
     residual[inside] = values[inside] - (_quadratic(place, centre, scale) @ coefficients).astype(np.float32)
     # the field of view ends like a surface: the first and last slices are half outside
     depth = distance_mm(inside, grid.spacing_mm, border_is_background=True)
-    return Tissue(values, residual, inside, depth, level, sigma)
+    return Tissue(values, residual, inside, depth, level, sigma, smooth_mm)
 
 
 def _quadratic(

@@ -10,12 +10,14 @@ from types import MappingProxyType
 import numpy as np
 
 from livervol.errors import ScanError, refusal
-from livervol.kernels.morphology import erode_mm
 from livervol.kernels.smooth import gaussian
 from livervol.scan import Phase, Scan, Segmentation
+from livervol.segment.lesion_benign import cyst_words, dense_warnings
 from livervol.segment.lesion_blobs import find_blobs
 from livervol.segment.lesion_mixed import mixed_lesions
-from livervol.segment.lesion_regions import Region, equivalent_diameter_mm, grow
+from livervol.segment.lesion_regions import Region, grow
+from livervol.segment.lesion_shells import layered_outline, surrounded_lesions
+from livervol.segment.lesion_star import deviations
 from livervol.segment.lesion_tissue import (
     Bools,
     Floats,
@@ -41,11 +43,6 @@ BOTH, SHARED_DICE = 2**0.5, 0.4
 MIN_CENTRE_DEPTH_MM, SURE_RESPONSE = 4.5, 10.0
 #: The same where vessels look like the lesions sought (bright in the portal phase, dark before contrast).
 STRICT_DIAMETER_MM, STRICT_RESPONSE, STRICT_COMPACTNESS, STRICT_LEAK, STRICT_CONTACT = 12.0, 8.0, 0.60, 0.03, 0.3
-#: Simple cysts: water-like, even, not enhancing (HU).
-CYST_MAX_HU, CYST_MIN_HU, CYST_SPREAD, CYST_ENHANCEMENT_HU = 20.0, -10.0, 1.6, 10.0
-#: Lipiodol and calcification: native above 100 HU; without native, every phase above 130 HU.
-DENSE_NATIVE_HU, DENSE_ENHANCED_HU = 100.0, 130.0
-LIGHT_MM = 1.5
 
 ARTERIAL = (Phase.LATE_ARTERIAL, Phase.EARLY_ARTERIAL)
 VENOUS = (Phase.PORTAL_VENOUS, Phase.DELAYED, Phase.TRANSITIONAL)
@@ -71,6 +68,7 @@ class _Found:
     mask: Bools
     phases: list[Phase]
     score: float
+    large: bool = False
 
 
 def segment_lesions(phases: Mapping[Phase, Scan], liver: Segmentation) -> LesionResult:
@@ -87,28 +85,49 @@ def segment_lesions(phases: Mapping[Phase, Scan], liver: Segmentation) -> Lesion
     for scan in phases.values():
         liver.require_grid(scan.grid)
     work = work_grid(liver)
-    tissues = {phase: liver_tissue(scan, work) for phase, scan in _used(phases).items()}
+    values = {phase: liver_tissue(scan, work) for phase, scan in phases.items()}
+    kept, warnings = find_in(values, phases, work)
+    tissues = _used(values)
+    segmentation, order = _on_grid(kept, liver, work)
+    warnings += _noise_warnings(tissues, phases) + dense_warnings(phases, segmentation)
+    confidence = {number: kept[i].score for number, i in order.items()}
+    seen = {number: tuple(kept[i].phases) for number, i in order.items()}
+    return LesionResult(segmentation, MappingProxyType(confidence), tuple(warnings), MappingProxyType(seen))
+
+
+def find_in(
+    values: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan], work: WorkGrid
+) -> tuple[list[_Found], list[str]]:
+    """Lesions on the working grid, cysts left out and told of."""
+    tissues = _used(values)
     inside = np.logical_and.reduce([t.inside for t in tissues.values()])
-    found = [_Found(m.mask, list(m.phases), m.share) for m in mixed_lesions(tissues, inside, work)]
+    found = [_Found(m.mask, list(m.phases), m.share, large=True) for m in mixed_lesions(tissues, inside, work)]
     faint: list[tuple[Phase, Region]] = []
     for phase in tissues:
         for sign in (-1, 1):
             strict = _is_strict(phase, phases[phase], sign)
             faint += [(phase, region) for region in _add_blobs(found, phase, sign, strict, tissues, work)]
     _add_agreeing(found, faint, inside.shape)
-    all_values = {p: tissues[p] if p in tissues else liver_tissue(s, work) for p, s in phases.items()}
-    kept, warnings = _without_cysts(found, all_values, phases, work)
-    segmentation, order = _on_grid(kept, liver, work)
-    warnings += _noise_warnings(tissues, phases) + _dense_warnings(phases, segmentation)
-    confidence = {number: kept[i].score for number, i in order.items()}
-    seen = {number: tuple(kept[i].phases) for number, i in order.items()}
-    return LesionResult(segmentation, MappingProxyType(confidence), tuple(warnings), MappingProxyType(seen))
+    _add_surrounded(found, tissues, work)
+    return _without_cysts(found, values, phases, work)
 
 
-def _used(phases: Mapping[Phase, Scan]) -> dict[Phase, Scan]:
+def _add_surrounded(found: list[_Found], tissues: Mapping[Phase, Tissue], work: WorkGrid) -> None:
+    """Adds what only all sides together show, and the living rim to dark cores."""
+    off = deviations(tissues, work)
+    for lesion in found:
+        whole = None if lesion.large else layered_outline(lesion.mask, tissues, off, work)
+        if whole is not None:
+            lesion.mask = whole
+    taken = np.logical_or.reduce([f.mask for f in found]) if found else np.zeros(work.liver.shape, bool)
+    for one in surrounded_lesions(tissues, taken, work):
+        found.append(_Found(one.mask, list(one.phases), round(min(0.6, 0.4 * one.score), 2)))
+
+
+def _used(tissues: Mapping[Phase, Tissue]) -> dict[Phase, Tissue]:
     # before contrast, lesions hardly differ: native counts only where nothing else was taken
-    enhanced: dict[Phase, Scan] = {p: s for p, s in phases.items() if p != Phase.NATIVE}
-    return enhanced or dict(phases)
+    enhanced: dict[Phase, Tissue] = {p: t for p, t in tissues.items() if p != Phase.NATIVE}
+    return enhanced or dict(tissues)
 
 
 def _is_strict(phase: Phase, scan: Scan, sign: int) -> bool:
@@ -126,7 +145,7 @@ def _add_blobs(
     faint = []
     tissue = tissues[phase]
     spacing = work.grid.spacing_mm
-    smooth = smoothed_inside(tissue.residual, tissue.inside, LIGHT_MM, work.grid)
+    smooth = smoothed_inside(tissue.residual, tissue.inside, tissue.smooth_mm, work.grid)
     taken = np.zeros(tissue.inside.shape, bool)
     for blob in find_blobs(tissue.residual, tissue.depth_mm, spacing, sign):
         if taken[blob.at] or any(f.mask[blob.at] and phase in f.phases for f in found):
@@ -221,31 +240,10 @@ def _score(region: Region) -> float:
 def _without_cysts(
     found: list[_Found], values: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan], work: WorkGrid
 ) -> tuple[list[_Found], list[str]]:
-    kept, warnings = [], []
-    for lesion in found:
-        core = next(c for c in (_inner(lesion.mask, mm, work) for mm in (4.0, 2.0, 0.0)) if c.any())
-        if all(s.modality == "CT" for s in phases.values()) and _is_cyst(core, values):
-            at = work.grid.index_to_lps(np.argwhere(core).mean(axis=0))
-            size = equivalent_diameter_mm(float(lesion.mask.sum()) * work.grid.voxel_ml)
-            where = ", ".join(f"{v:.0f}" for v in at)
-            warnings.append(f"cyst-like, not counted as a lesion: {size:.0f} mm at LPS ({where}) mm")
-        else:
-            kept.append(lesion)
-    return kept, warnings
-
-
-def _inner(mask: Bools, depth_mm: float, work: WorkGrid) -> Bools:
-    return np.asarray(erode_mm(mask, depth_mm, work.grid.spacing_mm) != 0)
-
-
-def _is_cyst(core: Bools, values: Mapping[Phase, Tissue]) -> bool:
-    means = [float(t.values[core].mean()) for t in values.values()]
-    even = all(
-        float(gaussian(t.values, LIGHT_MM, (2.0, 2.0, 2.0))[core].std()) <= CYST_SPREAD * t.sigma
-        for t in values.values()
-    )
-    water = all(CYST_MIN_HU <= m < CYST_MAX_HU for m in means)
-    return water and even and max(means) - min(means) < CYST_ENHANCEMENT_HU
+    if not all(scan.modality == "CT" for scan in phases.values()):
+        return found, []
+    words = [cyst_words(lesion.mask, values, work) for lesion in found]
+    return [one for one, word in zip(found, words, strict=True) if not word], [word for word in words if word]
 
 
 def _on_grid(kept: list[_Found], liver: Segmentation, work: WorkGrid) -> tuple[Segmentation, dict[int, int]]:
@@ -281,22 +279,3 @@ def _noise_warnings(tissues: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan
         if t.sigma > 12.0
     ]
     return noisy + [f"{p.value}: only native, faint lesions may be missed" for p in tissues if p is Phase.NATIVE]
-
-
-def _dense_warnings(phases: Mapping[Phase, Scan], lesions: Segmentation) -> list[str]:
-    """Lesions that hold lipiodol or calcification, in percent of their volume."""
-    ct = {p: s for p, s in phases.items() if s.modality == "CT"}
-    if not ct or not lesions.names:
-        return []
-    if Phase.NATIVE in ct:
-        dense = ct[Phase.NATIVE].voxels > DENSE_NATIVE_HU
-    else:
-        dense = np.logical_and.reduce([s.voxels > DENSE_ENHANCED_HU for s in ct.values()])
-    highest = len(lesions.names)
-    whole = np.bincount(lesions.labels.ravel(), minlength=highest + 1)
-    part = np.bincount(lesions.labels[dense], minlength=highest + 1)
-    return [
-        f"lesion {n}: {100 * part[n] / whole[n]:.0f} % dense like lipiodol or calcification"
-        for n in range(1, highest + 1)
-        if part[n] > 0.05 * whole[n]
-    ]
