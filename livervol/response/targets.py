@@ -88,27 +88,43 @@ def propose_targets(visit: Visit, book: Rulebook) -> tuple[Proposal, ...]:
     """A role for every lesion of a baseline visit: the largest eligible lesions, every organ represented first.
 
     Within each organ by size, at most ``max_targets_per_organ``; first each organ's largest, then each second, until
-    ``max_targets`` (RECIST 1.1, 4.1). A proposal: reproducibility is for the reader to judge.
+    ``max_targets`` (RECIST 1.1, 4.1). Where viable tissue is measured, liver lesions without arterial enhancement are
+    targets only when no other liver lesion can be one: then the liver is followed by whole diameters (Llovet & Lencioni
+    2020, J Hepatol 72:288). A proposal: reproducibility is for the reader to judge.
     """
     decisions = {lesion.number: eligibility(lesion, visit, book) for lesion in visit.lesions}
+    outdone = _outdone(visit, decisions, book)
     ranks = {lesion.number: _rank(lesion, visit, book) for lesion in visit.lesions}
     queues: dict[str, list[int]] = {}
     for lesion in sorted(visit.lesions, key=lambda one: ranks[one.number]):
-        if decisions[lesion.number].category == "target":
+        if decisions[lesion.number].category == "target" and lesion.number not in outdone:
             queues.setdefault(organ_of(lesion), []).append(lesion.number)
     chosen: set[int] = set()
     for turn in range(int(book.real("max_targets_per_organ"))):
         for queue in sorted((q for q in queues.values() if len(q) > turn), key=lambda q: ranks[q[turn]]):
             if len(chosen) < book.real("max_targets"):
                 chosen.add(queue[turn])
-    return tuple(_proposal(lesion, decisions[lesion.number], lesion.number in chosen) for lesion in visit.lesions)
+    why = {n: "no arterial enhancement, and other lesions of the liver have it" for n in outdone}
+    return tuple(
+        _proposal(lesion, decisions[lesion.number], lesion.number in chosen, why.get(lesion.number, ""))
+        for lesion in visit.lesions
+    )
 
 
-def _proposal(lesion: Lesion, decision: Decision, chosen: bool) -> Proposal:
+def _outdone(visit: Visit, decisions: Mapping[int, Decision], book: Rulebook) -> set[int]:
+    """Liver lesions without arterial enhancement beside such as have it, where viable tissue is what is measured."""
+    able = [one for one in visit.lesions if decisions[one.number].category == "target" and organ_of(one) == "liver"]
+    if "viable_min_mm" not in book.values or all(is_atypical(one) for one in able):
+        return set()
+    return {one.number for one in able if is_atypical(one)}
+
+
+def _proposal(lesion: Lesion, decision: Decision, chosen: bool, why: str) -> Proposal:
     if chosen:
         return Proposal(lesion.number, "target", decision.reason)
     if decision.category == "target":
-        return Proposal(lesion.number, "non_target", f"{decision.reason}; but enough larger targets were chosen")
+        why = why or "enough larger targets were chosen"
+        return Proposal(lesion.number, "non_target", f"{decision.reason}; but {why}")
     return Proposal(lesion.number, "" if decision.category == "none" else "non_target", decision.reason)
 
 

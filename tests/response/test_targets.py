@@ -81,3 +81,17 @@ def test_a_course_without_roles_is_assessed_by_the_proposal():
     given = roles_applied(course, propose_targets(visits[0], load_rulebook("mrecist")))
     assert not has_no_roles(given)
     assert [one.number for one in given.visits[1].lesions] == [1, 3]
+
+
+def test_lesions_without_arterial_enhancement_are_targets_only_where_none_has_it():
+    bright, dark = _lesion(1, 20, 18), _lesion(2, 45, 0.0, enhancement="atypical")
+    outside = _lesion(3, 30, 0.0, "lung", enhancement="atypical")
+    visit = Visit(1, lesions=(bright, dark, outside))
+    found = {p.number: p for p in propose_targets(visit, load_rulebook("mrecist"))}
+    assert {n: p.role for n, p in found.items()} == {1: "target", 2: "non_target", 3: "target"}
+    assert "other lesions of the liver have it" in found[2].reason
+    # whole diameters are measured whatever enhances
+    assert _roles(visit, "recist11") == {1: "target", 2: "target", 3: "target"}
+    assert _roles(Visit(1, lesions=(dark, outside)), "mrecist") == {2: "target", 3: "target"}
+    # one that enhances but is no target itself does not stand in the way
+    assert _roles(Visit(1, lesions=(_lesion(1, 20, 6.0), dark)), "mrecist") == {1: "non_target", 2: "target"}
