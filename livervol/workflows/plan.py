@@ -22,8 +22,9 @@ from livervol.records import Measurement
 from livervol.response.scores import BSA_FORMULAS, body_surface_area_m2
 from livervol.scan import Segmentation
 from livervol.segment.couinaud import MODEL, CouinaudResult, segment_couinaud
-from livervol.workflows.plan_folder import as_drawn, lesions_of_liver, read_masks, require_unsigned
+from livervol.workflows.plan_folder import as_drawn, lesions_of_liver, read_masks
 from livervol.workflows.plan_vessels import vessels_under
+from livervol.workflows.reading_folder import require_unsigned
 
 __all__ = ["Plan", "PlanSettings", "PlannedOperation", "patient_size", "plan_visit", "spread_entry", "spread_of"]
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from livervol.errors import GridError, LivervolError, ScanError, refusal
+from livervol.errors import GridError, ScanError, refusal
 from livervol.io.images import read_labels
 from livervol.io.tables import read_document, unreadable
 from livervol.scan import Segmentation
-from livervol.workflows.reading_folder import SIGN_OFF
 
-__all__ = ["as_drawn", "lesions_of_liver", "read_masks", "require_unsigned"]
+__all__ = ["as_drawn", "lesions_of_liver", "read_masks"]
 
 
 def read_masks(root: Path) -> tuple[Segmentation, Segmentation, Segmentation | None]:
@@ -104,18 +103,3 @@ def _untouched(name: str, root: Path, visit: Path, liver: Segmentation) -> bool:
         return False
     both = (liver.labels != 0) & (before.labels != 0)
     return bool(np.array_equal(own.labels[both], first.labels[both]))
-
-
-def require_unsigned(path: Path) -> None:
-    """Refuse to replace a file whose hash a reader has signed."""
-    signed = path.with_name(SIGN_OFF)
-    if signed.is_file() and path.name in read_document(signed).get("files", {}):
-        raise LivervolError(
-            refusal(
-                "reading is signed off",
-                expected=f"{path.name} as it was signed",
-                got="a new one",
-                where=str(path.parent),
-                do="Withdraw the sign-off in the viewer, or plan the visit's own folder.",
-            )
-        )

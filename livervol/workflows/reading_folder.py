@@ -38,6 +38,7 @@ __all__ = [
     "lock_reason",
     "read_document",
     "reader_folder",
+    "require_unsigned",
     "tidy_half_written",
     "visit_files",
     "write_json",
@@ -84,6 +85,21 @@ def lock_reason(visit: Path, reader: str) -> str:
     if reader != ADJUDICATED and (reader_folder(visit, ADJUDICATED) / SIGN_OFF).is_file():
         return "the visit has been adjudicated and signed off"
     return ""
+
+
+def require_unsigned(path: Path) -> None:
+    """Refuse to replace a file whose hash a reader has signed."""
+    signed = path.with_name(SIGN_OFF)
+    if signed.is_file() and path.name in read_document(signed).get("files", {}):
+        raise LivervolError(
+            refusal(
+                "reading is signed off",
+                expected=f"{path.name} as it was signed",
+                got="a new one",
+                where=str(path.parent),
+                do="Withdraw the sign-off in the viewer, or write to another folder.",
+            )
+        )
 
 
 def tidy_half_written(folder: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from livervol.report.pages import ReportSettings, write_report
 from livervol.report.visit import VisitPage, write_visit_report
 from livervol.scan import Segmentation
 from livervol.workflows.course_judgement import with_tables
-from livervol.workflows.reading_folder import visit_files
+from livervol.workflows.reading_folder import require_unsigned, visit_files
 
 __all__ = ["ReportInputs", "write_reports"]
 
@@ -44,11 +44,14 @@ def write_reports(
 ) -> tuple[Path, ...]:
     """Write the report of a visit's, a course's or a cohort's folder; returns the files.
 
-    ``out`` is the HTML file, by default ``report.html`` in the folder, ``report.zh.html`` in another language.
+    ``out`` is the HTML file, by default ``report.html`` in the folder, ``report.zh.html`` in another language. A page
+    that a reader has signed is not replaced, whatever ``overwrite`` says.
     """
     inputs.settings.check()
     language = inputs.settings.language
     target = out or inputs.folder / ("report.html" if language == "en" else f"report.{language}.html")
+    for page in (target, target.with_suffix(".pdf")):
+        require_unsigned(page)
     if (inputs.folder / "course.json").is_file():
         progress("the course's report")
         page = _course_page(inputs)

@@ -38,6 +38,19 @@ def test_nothing_is_overwritten_unasked(visit, capsys):
     assert main(["report", str(visit), "--overwrite"]) == 0
 
 
+def test_a_signed_page_is_not_replaced(visit, capsys):
+    assert main(["report", str(visit)]) == 0
+    before = (visit / "report.html").read_bytes()
+    (visit / "signoff.json").write_text(json.dumps({"files": {"report.html": ""}}))
+    assert main(["report", str(visit), "--overwrite"]) == 2
+    assert "signed off" in capsys.readouterr().err
+    assert (visit / "report.html").read_bytes() == before
+    # another language was not signed; without the signature the page may be made again
+    assert main(["report", str(visit), "--language", "zh"]) == 0
+    (visit / "signoff.json").write_text(json.dumps({"files": {"liver.nii.gz": ""}}))
+    assert main(["report", str(visit), "--overwrite"]) == 0
+
+
 def test_a_cohort_from_its_folder(tmp_path):
     (tmp_path / "cohort.json").write_text(json.dumps(page_document(cohort_page()), allow_nan=False), encoding="utf-8")
     assert main(["report", str(tmp_path), "--language", "zh"]) == 0
