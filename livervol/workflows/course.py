@@ -21,6 +21,7 @@ from livervol.report.pages import ReportSettings, write_report
 from livervol.response import assess, rules
 from livervol.response.targets import Proposal, propose_targets, roles_applied
 from livervol.workflows.course_judgement import conversion_entry, probability_entries
+from livervol.workflows.course_new import doubts, found_by_program, with_doubt
 from livervol.workflows.visit import Progress, VisitOutput, VisitSettings, run_visit, silent
 
 __all__ = ["CRITERIA", "CourseOutput", "course_of", "run_course", "run_demo"]
@@ -97,6 +98,8 @@ def course_of(subject: str, outputs: Sequence[VisitOutput]) -> Course:
                     state="absent",
                     attributes=origin.get(earlier.number, {}),
                 )
+        if visits:
+            lesions = with_doubt(lesions, visits[0], visits[1:], found_by_program(output.document))
         known.update(lesions)
         attributes = {
             "slice_thickness_mm": f"{output.masks['liver'].grid.spacing_mm[0]:.2f}",
@@ -167,7 +170,10 @@ def _document(course: Course, outputs: Sequence[VisitOutput]) -> dict[str, Any]:
         "responses": rows,
         "response_probability": chances,
         "conversion": conversion_entry(course, outputs[-1].document),
-        "quality": [f"visit {n}: {w}" for n, output in enumerate(outputs, 1) for w in output.document["quality"]],
+        "quality": [
+            *(f"visit {n}: {w}" for n, output in enumerate(outputs, 1) for w in output.document["quality"]),
+            *doubts(course),
+        ],
         "provenance": {"program": "livervol", "version": __version__},
     }
 
