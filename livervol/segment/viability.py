@@ -15,6 +15,7 @@ from livervol.segment.viability_reference import Reference, reference_of
 from livervol.segment.viability_rules import (
     DENOISE_MM,
     Evidence,
+    box_of,
     enhances,
     evidence_of,
     masked_by_dense,
@@ -34,6 +35,8 @@ from livervol.segment.viability_shape import (
 __all__ = ["Judgement", "ViabilityResult", "judgement_of", "segment_viability"]
 
 MADE_BY = "livervol viability 1"
+#: Room around the liver that is looked at (voxels), and around lesions so that what masks them is not cut (mm).
+MARGIN, ROOM_MM = (4, 4, 4), 16.0
 #: Lipiodol worth a warning (percent of a lesion).
 DENSE_WORTH_PERCENT = 2.0
 
@@ -154,12 +157,22 @@ def judgement_of(
     lesions.require_grid(liver.grid)
     for scan in phases.values():
         liver.require_grid(scan.grid)
-    box = _box(liver.mask() | lesions.mask())
+    box = _both(liver.labels, lesions.labels)
     spacing = liver.grid.spacing_mm
     evidence = evidence_of(phases, box, spacing, subtract_native)
     numbers = lesions.labels[box]
-    reference = reference_of(evidence.signal, liver.mask()[box], numbers != 0, spacing) if evidence.judged else None
+    reference = (
+        reference_of(evidence.signal, liver.labels[box] != 0, numbers != 0, spacing) if evidence.judged else None
+    )
     return Judgement(evidence, reference, viable_threshold(evidence, reference), box, tuple(extrahepatic))
+
+
+def _both(liver: NDArray[np.integer], lesions: NDArray[np.integer]) -> tuple[slice, slice, slice]:
+    """The box of the liver and the lesions with a margin; the whole volume where there is neither."""
+    boxes = [box for labels in (liver, lesions) if (box := box_of(labels, MARGIN)) is not None]
+    boxes = boxes or [(slice(0, liver.shape[0]), slice(0, liver.shape[1]), slice(0, liver.shape[2]))]
+    z, y, x = (slice(min(b.start for b in spans), max(b.stop for b in spans)) for spans in zip(*boxes, strict=True))
+    return z, y, x
 
 
 def _method_words(evidence: Evidence, reference: Reference | None, threshold: float) -> str:
@@ -181,18 +194,23 @@ def _evaluable(phases: Mapping[Phase, Scan], accept_early: bool) -> tuple[bool, 
     return False, "no arterial phase"
 
 
-def _box(mask: NDArray[np.bool_], margin: int = 4) -> tuple[slice, slice, slice]:
-    box = []
-    for axis in range(3):
-        there = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(there):
-            return slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2])
-        box.append(slice(max(0, int(there[0]) - margin), int(there[-1]) + 1 + margin))
-    z, y, x = box
-    return z, y, x
-
-
 def _classes(
+    judgement: Judgement,
+    evidence: Evidence,
+    threshold: float,
+    numbers: NDArray[np.integer],
+    spacing: tuple[float, float, float],
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Classes of the lesions' voxels, 0 elsewhere; warnings."""
+    whole = np.zeros(numbers.shape, np.uint8)
+    box = box_of(numbers, [math.ceil(ROOM_MM / s) for s in spacing])
+    if box is None:
+        return whole, []
+    whole[box], warnings = _classes_inside(judgement, evidence.cut(box), threshold, numbers[box], spacing)
+    return whole, warnings
+
+
+def _classes_inside(
     judgement: Judgement,
     evidence: Evidence,
     threshold: float,
@@ -210,7 +228,8 @@ def _classes(
     classes[masked.dense | (masked.blurred & bright)] = UNCERTAIN
     warnings = []
     for number in np.unique(numbers[inside]):
-        part = _box(numbers == number, margin=0)
+        part = box_of(numbers == number, (0, 0, 0))
+        assert part is not None
         lesion = numbers[part] == number
         local = np.where(lesion, classes[part], 0).astype(np.uint8)
         held = masked.dense[part] & lesion
@@ -237,7 +256,10 @@ def _part(
 ) -> Segmentation:
     word = {VIABLE: "viable", NECROSIS: "necrotic", UNCERTAIN: "uncertain"}[value]
     labels = np.zeros(lesions.grid.shape_zyx, lesions.labels.dtype)
-    labels[box] = np.where(classes == value, numbers, 0)
+    # pages without lesions are never touched
+    inner = box_of(numbers, (0, 0, 0))
+    if inner is not None:
+        labels[box][inner] = np.where(classes[inner] == value, numbers[inner], 0)
     names = {n: f"{word} part of {name}" for n, name in lesions.names.items()}
     return Segmentation(labels, lesions.grid, names, MADE_BY)
 

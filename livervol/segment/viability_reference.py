@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +45,18 @@ def reference_of(
     healthy = liver & ~lesions
     depth = distance_mm(healthy, spacing_mm, border_is_background=True)
     core = healthy & (depth > ERODED_MM)
-    if lesions.any():
-        core &= distance_to(lesions, spacing_mm, LESION_MM + BALL_RADIUS_MM + 1) > LESION_MM
-    if core.sum() < 50:
+    away = distance_to(lesions, spacing_mm, LESION_MM + BALL_RADIUS_MM + 1) if lesions.any() else None
+    if away is not None:
+        core &= away > LESION_MM
+    if np.count_nonzero(core) < 50:
         return None
-    middle = float(np.median(values[core]))
-    scatter = max(1e-6, MAD_TO_SIGMA * float(np.median(np.abs(values[core] - middle))))
+    inner = values[core]
+    middle = float(np.median(inner, overwrite_input=True))
+    np.abs(np.subtract(inner, middle, out=inner), out=inner)
+    scatter = max(1e-6, MAD_TO_SIGMA * float(np.median(inner, overwrite_input=True)))
     room = core & (depth > BALL_RADIUS_MM + EDGE_MM)
-    if lesions.any():
-        room &= distance_to(lesions, spacing_mm, LESION_MM + BALL_RADIUS_MM + 1) > LESION_MM + BALL_RADIUS_MM
+    if away is not None:
+        room &= away > LESION_MM + BALL_RADIUS_MM
     balls = np.zeros(values.shape, np.uint8)
     if room.any():
         _place(values, room, (middle, scatter), spacing_mm, balls)
@@ -74,23 +78,33 @@ def _place(
     balls: NDArray[np.uint8],
 ) -> None:
     middle, scatter = usual
-    off = np.clip((values - middle) / scatter, -4, 4)
+    off = values - middle
+    off /= scatter
+    np.clip(off, -4, 4, out=off)
     # a Gaussian of 0.6 radius weighs the ball's neighbourhood: mean offset and mean square tell bias and unevenness
-    bias = gaussian(off, 0.6 * BALL_RADIUS_MM, spacing_mm)
-    uneven = gaussian(off * off, 0.6 * BALL_RADIUS_MM, spacing_mm)
-    cost = np.where(room, np.abs(bias) + uneven, np.inf)
-    places = np.argwhere(room)
-    costs = cost[room]
-    at_mm = places * np.asarray(spacing_mm)
+    cost = np.abs(gaussian(off, 0.6 * BALL_RADIUS_MM, spacing_mm))
+    off *= off
+    cost += gaussian(off, 0.6 * BALL_RADIUS_MM, spacing_mm)
+    cost[~room] = np.inf
     for number in range(1, BALLS + 1):
-        best = int(np.argmin(costs))
-        if not np.isfinite(costs[best]):
+        z, y, x = np.unravel_index(int(np.argmin(cost)), cost.shape)
+        centre = (int(z), int(y), int(x))
+        if not np.isfinite(cost[centre]):
             return
-        centre = places[best]
-        reach = np.ceil(BALL_RADIUS_MM / np.asarray(spacing_mm)).astype(int)
-        box = tuple(slice(max(0, c - r), c + r + 1) for c, r in zip(centre, reach, strict=True))
-        axes = [np.arange(s.start, min(s.stop, n)) for s, n in zip(box, values.shape, strict=True)]
+        box, axes = _around(centre, values.shape, BALL_RADIUS_MM, spacing_mm)
         away = [((a - c) * s) ** 2 for a, c, s in zip(axes, centre, spacing_mm, strict=True)]
-        inside = away[0][:, None, None] + away[1][:, None] + away[2] <= BALL_RADIUS_MM**2
-        balls[box][inside] = number
-        costs[np.linalg.norm(at_mm - at_mm[best], axis=1) < BALLS_APART_MM] = np.inf
+        balls[box][away[0][:, None, None] + away[1][:, None] + away[2] <= BALL_RADIUS_MM**2] = number
+        box, axes = _around(centre, values.shape, BALLS_APART_MM, spacing_mm)
+        away = [(a * s - c * s) ** 2 for a, c, s in zip(axes, centre, spacing_mm, strict=True)]
+        cost[box][np.sqrt(away[0][:, None, None] + away[1][:, None] + away[2]) < BALLS_APART_MM] = np.inf
+
+
+def _around(
+    centre: tuple[int, int, int], shape: tuple[int, ...], radius_mm: float, spacing_mm: tuple[float, float, float]
+) -> tuple[tuple[slice, ...], list[NDArray[np.int64]]]:
+    """The box of a ball around a voxel, and its indices along each axis."""
+    box = []
+    for c, n, s in zip(centre, shape, spacing_mm, strict=True):
+        reach = math.ceil(radius_mm / s)
+        box.append(slice(max(0, c - reach), min(n, c + reach + 1)))
+    return tuple(box), [np.arange(b.start, b.stop) for b in box]

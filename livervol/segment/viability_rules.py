@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from livervol.kernels.bits import as_bytes, bits_box, pack
 from livervol.kernels.distance import distance_to
 from livervol.kernels.morphology import close_mm
 from livervol.kernels.smooth import gaussian
@@ -23,6 +24,7 @@ __all__ = [
     "FALLBACK",
     "Evidence",
     "Masked",
+    "box_of",
     "enhances",
     "evidence_of",
     "masked_by_dense",
@@ -57,6 +59,8 @@ DENSE_GROW_MM = 5.0
 DENSE_REACH_MM, DENSE_POCKET_MM = 2.0, 3.0
 #: Native voxels below this lie outside the native scan's field (HU).
 FIELD_MIN_HU = -200.0
+#: Room around the lesions (mm) in which nothing of what masks them is cut off: twice the pockets' closing.
+_MASKED_ROOM_MM = 8.0
 
 ARTERIAL = (Phase.LATE_ARTERIAL, Phase.EARLY_ARTERIAL)
 FALLBACK = (Phase.PORTAL_VENOUS, Phase.DELAYED, Phase.TRANSITIONAL)
@@ -84,6 +88,18 @@ class Evidence:
         """True when an arterial phase is judged."""
         return self.judged in ARTERIAL
 
+    def cut(self, box: tuple[slice, ...]) -> Evidence:
+        """The same in a box of it."""
+        return Evidence(
+            self.judged,
+            self.signal[box],
+            None if self.native is None else self.native[box],
+            None if self.plain is None else self.plain[box],
+            {phase: values[box] for phase, values in self.enhanced.items()},
+            self.is_ct,
+            self.words,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Masked:
@@ -91,6 +107,15 @@ class Masked:
 
     dense: Bools
     blurred: Bools
+
+
+def box_of(mask: NDArray[Any], room: Sequence[int]) -> Box | None:
+    """The box of what is not zero with ``room`` voxels around it, None when all is zero; it may end past the array."""
+    z0, z1, y0, y1, x0, x1 = bits_box(pack(as_bytes(mask)))
+    if z1 == 0:
+        return None
+    rz, ry, rx = room
+    return slice(max(0, z0 - rz), z1 + rz), slice(max(0, y0 - ry), y1 + ry), slice(max(0, x0 - rx), x1 + rx)
 
 
 def evidence_of(phases: Mapping[Phase, Scan], box: Box, spacing: Spacing, subtract_native: bool) -> Evidence:
@@ -177,9 +202,15 @@ def masked_by_dense(evidence: Evidence, inside: Bools, spacing: Spacing) -> Mask
     enhanced phase above 200 HU. Around what is surely dense, brightness within 5 mm belongs to it and pockets of up to
     6 mm between droplets cannot be judged.
     """
+    dense, blurred = np.zeros(inside.shape, bool), np.zeros(inside.shape, bool)
+    box = box_of(inside, [math.ceil(_MASKED_ROOM_MM / s) for s in spacing])
+    if evidence.is_ct and box is not None:
+        dense[box], blurred[box] = _masked(evidence.cut(box), inside[box], spacing)
+    return Masked(dense, blurred)
+
+
+def _masked(evidence: Evidence, inside: Bools, spacing: Spacing) -> tuple[Bools, Bools]:
     none = np.zeros(inside.shape, bool)
-    if not evidence.is_ct:
-        return Masked(none, none)
     before = evidence.native if evidence.native is not None else evidence.plain
     lowest = np.minimum.reduce(list(evidence.enhanced.values()))
     similar = none
@@ -192,8 +223,8 @@ def masked_by_dense(evidence: Evidence, inside: Bools, spacing: Spacing) -> Mask
         if arterial is not None and venous is not None:
             similar = inside & (lowest > DENSE_ENHANCED_HU) & (np.abs(arterial - venous) < DENSE_APART_HU)
     if not sure.any():
-        return Masked(similar, none)
+        return similar, none
     grown = sure | (inside & (lowest > DENSE_ENHANCED_HU) & (distance_to(sure, spacing, 6.0) <= DENSE_GROW_MM))
     masked = inside & (close_mm(grown, DENSE_POCKET_MM, spacing) != 0)
     blurred = distance_to(masked, spacing, DENSE_REACH_MM + 1) <= DENSE_REACH_MM
-    return Masked(masked | similar, inside & blurred)
+    return masked | similar, inside & blurred

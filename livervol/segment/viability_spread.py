@@ -72,7 +72,7 @@ def viability_variants(judgement: Judgement, liver: Segmentation, lesions: Segme
         return boundary_variants(lesions, liver)
     box, grid = _around(lesions, judgement.box)
     inner = tuple(slice(b.start - j.start, b.stop - j.start) for b, j in zip(box, judgement.box, strict=True))
-    cut = _cut(judgement.evidence, inner)
+    cut = judgement.evidence.cut(inner)
     numbers, allowed = lesions.labels[box], liver.labels[box] != 0
     step = THRESHOLD_SIGMAS * judgement.reference.sd
 
@@ -123,18 +123,6 @@ def _moved(numbers: NDArray[np.integer], allowed: NDArray[np.bool_]) -> Iterator
 
 def _named(labels: NDArray[np.integer], grid: Grid, lesions: Segmentation) -> Segmentation:
     return Segmentation(labels.astype(lesions.labels.dtype), grid, lesions.names, lesions.made_by)
-
-
-def _cut(evidence: Evidence, box: tuple[slice, ...]) -> Evidence:
-    return Evidence(
-        evidence.judged,
-        evidence.signal[box],
-        None if evidence.native is None else evidence.native[box],
-        None if evidence.plain is None else evidence.plain[box],
-        {phase: values[box] for phase, values in evidence.enhanced.items()},
-        evidence.is_ct,
-        evidence.words,
-    )
 
 
 def _shifted(evidence: Evidence, axis: int, shift: int) -> Evidence:

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from liver_phantom import GRID, SHAPE, SPACING, Abdomen
 from livervol.errors import GridError, ScanError
 from livervol.grid import Grid
+from livervol.kernels.morphology import close_mm
 from livervol.scan import Phase, Scan, Segmentation
 from livervol.segment.viability import segment_viability
 from livervol.segment.viability_reference import reference_of
+from livervol.segment.viability_rules import Evidence, box_of, masked_by_dense
 from livervol.segment.viability_shape import (
     ENHANCING,
     NECROSIS,
@@ -363,3 +366,46 @@ def test_refusals():
         segment_viability({LATE: Scan(phase.voxels, elsewhere, phase=LATE)}, A.mask, LESIONS)
     with pytest.raises(GridError, match="not on the scan's grid"):
         judge(phase, lesions=Segmentation(LESIONS.labels, elsewhere, LESIONS.names))
+
+
+# ---- only what lies around lesions is looked at --------------------------------------------------------------------
+
+
+def test_the_box_of_a_mask_keeps_its_room_and_an_empty_mask_has_none():
+    mask = np.zeros((9, 10, 11), np.int16)
+    assert box_of(mask, (1, 1, 1)) is None
+    mask[3, 2, 10] = -4
+    mask[5, 6, 4] = 1
+    box = box_of(mask, (1, 3, 2))
+    assert box == (slice(2, 7), slice(0, 10), slice(2, 13))
+    assert np.count_nonzero(mask[box]) == 2
+
+
+def test_what_masks_a_lesion_does_not_depend_on_the_room_around_it():
+    spacing = (2.5, 0.9, 0.8)
+    random = np.random.default_rng(7)
+    inside = np.zeros((14, 40, 44), bool)
+    inside[4:10, 12:28, 14:30] = random.random((6, 16, 16)) < 0.8
+    arterial = random.normal(100, 60, inside.shape).astype(np.float32)
+    venous = arterial + random.normal(0, 20, inside.shape).astype(np.float32)
+
+    evidence = Evidence(LATE, arterial, None, None, {LATE: arterial, PORTAL: venous}, True, "")
+    masked = masked_by_dense(evidence, inside, spacing)
+    # lipiodol is there, and not everywhere
+    assert 0 < masked.dense.sum() < inside.sum()
+    brute = _brute_masked(arterial, venous, inside, spacing)
+    for found, truth in zip((masked.dense, masked.blurred), brute, strict=True):
+        np.testing.assert_array_equal(found, truth)
+
+
+def _brute_masked(arterial, venous, inside, spacing):
+    # the whole array, distances by scipy
+    def away(mask):
+        return distance_transform_edt(~mask, sampling=spacing)
+
+    lowest = np.minimum(arterial, venous)
+    similar = inside & (lowest > 130) & (np.abs(arterial - venous) < 20)
+    sure = inside & (lowest > 200)
+    grown = sure | (inside & (lowest > 130) & (away(sure) <= 5))
+    dense = inside & (close_mm(grown, 3.0, spacing) != 0)
+    return dense | similar, inside & (away(dense) <= 2)
