@@ -266,7 +266,7 @@ def _on_grid(kept: list[_Found], liver: Segmentation, work: WorkGrid) -> tuple[S
     labels = np.zeros(grid.shape_zyx, np.uint8 if len(ranked) < 256 else np.uint16)
     labels[work.box] = renumber[claimed]
     names = {n: f"lesion {n}" for n in range(1, len(ranked) + 1)}
-    made_by = "livervol lesions 1: parenchyma field, blobs, mixed regions"
+    made_by = "livervol lesions 2: parenchyma field, blobs, mixed regions, rays"
     order = {number: by_size[value - 1] for number, value in enumerate(ranked, 1)}
     return Segmentation(labels, grid, names, made_by), order
 
