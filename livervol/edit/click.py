@@ -9,7 +9,7 @@ edge strength say how far the lesion goes; a smooth cut draws the outline.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from livervol.edit.brush import Canvas
 from livervol.edit.change import Box, Change
-from livervol.edit.gesture import ClickSettings, Gesture, Mask, Patch, patch_of, surroundings, working_values
-from livervol.edit.star import LEAST_SCORE, star_outline, tissue_of
+from livervol.edit.gesture import ClickSettings, Gesture, Mask, Patch, patch_of, surroundings
+from livervol.edit.looks import LEAST_DIAMETER_MM, Look, best_look
 from livervol.errors import LivervolError, refusal
 from livervol.kernels.components import keep_largest, label_components
 from livervol.kernels.cut import smooth_cut
@@ -75,10 +75,10 @@ def outline_lesion(
     """
     settings = settings or ClickSettings()
     patch = patch_of(voxels, spacing_mm, gesture, liver, settings)
-    if gesture.kind == "click" and liver is not None and patch.liver is not None:
-        outline = _along_rays(patch, (voxels, *others), liver, gesture, settings)
-        if outline is not None:
-            return outline
+    if liver is not None and _by_rays(gesture, spacing_mm):
+        look = best_look((voxels, *others), spacing_mm, gesture, liver, settings, patch)
+        if look is not None:
+            return _along_rays(look)
     outside, sigma = surroundings(patch, settings)
     inside = float(np.median(patch.values[patch.seed]))
     mask, contrast = _cut_out(patch, (inside, outside, sigma), settings)
@@ -87,28 +87,26 @@ def outline_lesion(
     return Outline(patch.box, fine, contrast, tuple(warnings))
 
 
-def _along_rays(
-    patch: Patch, phases: Sequence[NDArray[Any]], liver: NDArray[Any], gesture: Gesture, settings: ClickSettings
-) -> Outline | None:
-    """The outline where tissue unlike the parenchyma ends, in any phase; None where none does round the click."""
-    assert patch.liver is not None
-    tissues = []
-    for voxels in phases:
-        values = patch.values if voxels is phases[0] else working_values(voxels, patch, settings)
-        tissue = tissue_of(values, patch.liver, voxels, liver)
-        if tissue is not None:
-            tissues.append(tissue)
-    if len(tissues) < len(phases):
-        return None
-    fine = np.asarray(patch.spacing) / np.asarray(patch.steps)
-    at_mm = (gesture.points_zyx[0] - [s.start for s in patch.box]) * fine
-    star = star_outline(patch, tissues, at_mm)
-    held = star.mask & patch.seed
-    if star.score < LEAST_SCORE or not held.any():
-        return None
-    mask = _with_seed(star.mask, held)
-    contrast = float(np.median(patch.values[mask])) - tissues[0].level
-    return Outline(patch.box, _refined(mask, patch), contrast)
+def _by_rays(gesture: Gesture, spacing_mm: Sequence[float]) -> bool:
+    """A click, or a diameter as long as only giants have."""
+    if gesture.kind != "diameter":
+        return gesture.kind == "click"
+    length_mm = float(np.linalg.norm(np.diff(gesture.points_zyx, axis=0)[0] * spacing_mm))
+    return length_mm >= LEAST_DIAMETER_MM
+
+
+def _along_rays(look: Look) -> Outline:
+    """The outline of a look on the scan's own voxels, in as small a box as holds it."""
+    mask = _with_seed(look.star.mask, look.held)
+    contrast = float(np.median(look.patch.values[mask])) - look.level
+    box = _around(mask)
+    whole, steps = look.patch.box, look.patch.steps
+    near = [
+        slice(w.start + s.start * k, min(w.stop, w.start + s.stop * k))
+        for w, s, k in zip(whole, box, steps, strict=True)
+    ]
+    part = replace(look.patch, box=(near[0], near[1], near[2]))
+    return Outline(part.box, _refined(mask[box], part), contrast)
 
 
 def _cut_out(patch: Patch, levels: tuple[float, float, float], settings: ClickSettings) -> tuple[Mask, float]:
@@ -205,7 +203,7 @@ def _refined(mask: Mask, patch: Patch) -> Mask:
         return mask
     soft = mask.astype(np.float32)
     for axis, (n, step) in enumerate(zip(shape, patch.steps, strict=True)):
-        place = np.minimum(np.arange(n) / step, soft.shape[axis] - 1)
+        place = np.clip((np.arange(n) - patch.lead[axis]) / step, 0, soft.shape[axis] - 1)
         low = np.floor(place).astype(int)
         high = np.minimum(low + 1, soft.shape[axis] - 1)
         share = (place - low).astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])

@@ -11,10 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from livervol.edit.change import Box
 from livervol.errors import LivervolError, refusal
+from livervol.kernels.blocks import block_means
 from livervol.kernels.distance import distance_to
 from livervol.kernels.smooth import gaussian
 
-__all__ = ["GESTURES", "ClickSettings", "Gesture", "Mask", "Patch", "patch_of", "surroundings", "working_values"]
+__all__ = [
+    "GESTURES",
+    "ClickSettings",
+    "Gesture",
+    "Mask",
+    "Patch",
+    "patch_of",
+    "surroundings",
+    "wide_patch_of",
+    "wide_values",
+    "working_values",
+]
 
 GESTURES = ("click", "diameter", "box", "scribble")
 
@@ -53,6 +65,9 @@ class ClickSettings:
 
     reach_mm: float = 50.0
     grid_mm: float = 1.5
+    wide_reach_mm: float = 120.0
+    wide_grid_mm: float = 3.0
+    wide_light_mm: float = 1.2
     seed_mm: float = 3.0
     light_mm: float = 1.0
     least_sigma: float = 5.0
@@ -68,7 +83,10 @@ class ClickSettings:
 
 @dataclass(eq=False)
 class Patch:
-    """The box of the scan that is looked at, on a working grid at most as fine as the scan."""
+    """The box of the scan that is looked at, on a working grid at most as fine as the scan.
+
+    ``lead`` is where its first value lies, in the scan's voxels from the box's first one.
+    """
 
     box: Box
     steps: tuple[int, int, int]
@@ -76,6 +94,13 @@ class Patch:
     values: NDArray[np.float32]
     seed: Mask
     liver: Mask | None
+    lead: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def place_mm(self, point_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A place given by (z, y, x) indices of the scan, in mm from the patch's first value."""
+        fine = np.asarray(self.spacing) / np.asarray(self.steps)
+        place: NDArray[np.float64] = (point_zyx - [s.start for s in self.box] - np.asarray(self.lead)) * fine
+        return place
 
 
 def patch_of(
@@ -122,12 +147,44 @@ def working_values(voxels: NDArray[Any], patch: Patch, settings: ClickSettings) 
     return np.ascontiguousarray(gaussian(voxels[patch.box], settings.light_mm, fine)[::z, ::y, ::x])
 
 
+def wide_patch_of(
+    voxels: NDArray[Any],
+    spacing_mm: Sequence[float],
+    gesture: Gesture,
+    liver: NDArray[Any],
+    settings: ClickSettings,
+) -> Patch:
+    """A coarse box of whole blocks far around a gesture in or beside the liver, its values the blocks' means."""
+    spacing, middle = np.asarray(spacing_mm, dtype=np.float64), gesture.points_zyx.mean(axis=0)
+    sz, sy, sx = (max(1, int(settings.wide_grid_mm / s + 0.25)) for s in spacing)
+    steps = (sz, sy, sx)
+    start = np.maximum(0, np.floor(middle - settings.wide_reach_mm / spacing)).astype(int)
+    stop = np.minimum(voxels.shape, np.ceil(middle + settings.wide_reach_mm / spacing).astype(int) + 1)
+    blocks = np.maximum((stop - start) // steps, 1)
+    z, y, x = (slice(int(a), int(a + n * step)) for a, n, step in zip(start, blocks, steps, strict=True))
+    coarse = (float(spacing[0] * sz), float(spacing[1] * sy), float(spacing[2] * sx))
+    part = liver[z, y, x][sz // 2 :: sz, sy // 2 :: sy, sx // 2 :: sx] != 0
+    unseen = np.zeros(part.shape, np.float32)
+    lead = (0.5 * (sz - 1), 0.5 * (sy - 1), 0.5 * (sx - 1))
+    patch = Patch((z, y, x), steps, coarse, unseen, part, part, lead)
+    patch.values = wide_values(voxels, patch, settings)
+    patch.seed = _seed(patch, gesture, settings)
+    return patch
+
+
+def wide_values(voxels: NDArray[Any], patch: Patch, settings: ClickSettings) -> NDArray[np.float32]:
+    """A scan on a wide patch's grid, lightly smoothed."""
+    z, y, x = patch.box
+    means = block_means(voxels, patch.steps, box=((z.start, y.start, x.start), (z.stop, y.stop, x.stop)))
+    return gaussian(means, settings.wide_light_mm, patch.spacing)
+
+
 def _distances_mm(patch: Patch, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance of every voxel centre of the patch to a place given in mm from the scan's first voxel."""
     total = np.zeros(patch.values.shape)
     for axis, (part, n) in enumerate(zip(patch.box, patch.values.shape, strict=True)):
         fine = patch.spacing[axis] / patch.steps[axis]
-        along = (part.start + np.arange(n) * patch.steps[axis]) * fine - at_mm[axis]
+        along = (part.start + patch.lead[axis] + np.arange(n) * patch.steps[axis]) * fine - at_mm[axis]
         total = total + (along**2).reshape([-1 if k == axis else 1 for k in range(3)])
     return np.sqrt(total)
 

@@ -7,8 +7,8 @@ import pytest
 
 from livervol.edit.brush import Canvas
 from livervol.edit.click import lesion_change, outline_lesion
-from livervol.edit.gesture import Gesture
-from livervol.edit.star import tissue_of
+from livervol.edit.gesture import Gesture, Patch
+from livervol.edit.star import peak_of, tissue_of
 from livervol.errors import LivervolError
 from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import label_components
@@ -125,6 +125,78 @@ def test_another_phase_shows_the_layer_that_one_does_not():
     assert dice(outline_lesion(portal, SPACING, click, liver, others=[arterial]), whole) > 0.85
 
 
+WIDE, COARSE = (56, 110, 104), (4.0, 2.2, 2.0)
+MIDDLE = np.array([28, 60, 54])
+GIANT = np.array([55.0, 60.0, 50.0])
+
+
+def giant_ellipsoid(centre, half_mm):
+    index = np.indices(WIDE, sparse=True)
+    return np.broadcast_to(sum(((index[k] - centre[k]) * COARSE[k] / half_mm[k]) ** 2 for k in range(3)) <= 1, WIDE)
+
+
+def giant(core, tissue, rim, seed=0):
+    """A lesion 120 mm wide at one side of a liver in fat: its contrasts within 0.55 and without 0.85 of its radius."""
+    rng = np.random.default_rng(seed)
+    liver = giant_ellipsoid(MIDDLE + np.array([0, -8, 3]), (95.0, 100.0, 88.0))
+    lesion = giant_ellipsoid(MIDDLE, GIANT)
+    step = np.where(lesion, float(rim), 0.0)
+    step[giant_ellipsoid(MIDDLE, 0.85 * GIANT)] = tissue
+    step[giant_ellipsoid(MIDDLE, 0.55 * GIANT)] = core
+    voxels = gaussian(np.where(liver, 105.0, -90.0) + step, 1.5, COARSE) + rng.normal(0, 9.0, WIDE)
+    return np.rint(voxels).astype(np.int16), liver, lesion
+
+
+# the middle, the dead core off the middle, the living part, the rim
+@pytest.mark.parametrize("off", [(0, 0, 0), (3, -8, 6), (0, 19, 0), (0, 0, -22)])
+def test_a_click_anywhere_in_a_giant_outlines_all_of_it(off):
+    voxels, liver, lesion = giant(-60, -25, 40)
+    outline = outline_lesion(voxels, COARSE, Gesture.of("click", MIDDLE + np.array(off)), liver)
+    # half a working voxel's diagonal (3 mm at 4.0 x 2.2 x 4.0 mm) off round a radius of 55 mm: 1 - 1.5 * 3 / 55
+    assert dice(outline, lesion) > 0.90
+    wide = np.flatnonzero(outline.mask.any(axis=(0, 2)))
+    assert (wide[-1] - wide[0] + 1) * COARSE[1] == pytest.approx(2 * GIANT[1], rel=0.1)
+
+
+def test_a_drawn_diameter_outlines_a_giant():
+    voxels, liver, lesion = giant(-50, -30, 35)
+    half = np.array([0, GIANT[1] / COARSE[1], 0])
+    outline = outline_lesion(voxels, COARSE, Gesture.of("diameter", [MIDDLE - half, MIDDLE + half]), liver)
+    assert dice(outline, lesion) > 0.90
+
+
+def test_a_nodule_beside_a_giant_is_no_part_of_it():
+    voxels, liver, lesion = giant(-60, -60, -60)
+    nodule = giant_ellipsoid(MIDDLE + np.array([0, -44, 0]), (10.0, 10.0, 10.0))
+    voxels[nodule] -= 60
+    outline = outline_lesion(voxels, COARSE, Gesture.of("click", MIDDLE + np.array([0, -44, 0])), liver)
+    # a voxel of 4 mm along z: half of it off round 10 mm
+    assert dice(outline, nodule) > 0.65
+    assert not (outline.mask & lesion[outline.box]).any()
+
+
+# a hole in the middle, clicked; a part lost at the surface, clicked beside it
+@pytest.mark.parametrize(("lost", "off"), [((0, 0, 0), (0, 0, 0)), ((0, 26, 0), (0, -6, 4))])
+def test_a_lesion_goes_on_where_the_liver_mask_has_lost_a_part_of_it(lost, off):
+    voxels, liver, lesion = giant(-45, -35, -40)
+    hole = giant_ellipsoid(MIDDLE + np.array(lost), (26.0, 26.0, 26.0))
+    click = Gesture.of("click", MIDDLE + np.array(off))
+    outline = outline_lesion(voxels, COARSE, click, liver & ~hole)
+    assert dice(outline, lesion) > 0.88
+    assert np.count_nonzero(outline.mask & hole[outline.box]) > 0.8 * np.count_nonzero(hole & lesion)
+
+
+def test_a_lesion_ends_where_fat_parts_it_from_like_tissue_outside_the_liver():
+    voxels, liver, lesion = giant(-45, -35, -40)
+    # the liver is cut off through the lesion, and beyond 9 mm of fat lies tissue like it
+    cut = np.arange(WIDE[1])[None, :, None] < MIDDLE[1] + 12
+    fat = ~cut & (np.arange(WIDE[1])[None, :, None] < MIDDLE[1] + 16)
+    voxels[np.broadcast_to(fat, WIDE)] = -90
+    outline = outline_lesion(voxels, COARSE, Gesture.of("click", MIDDLE + np.array([0, -8, 0])), liver & cut)
+    assert dice(outline, lesion & cut) > 0.88
+    assert not (outline.mask & ~cut[:, outline.box[1]]).any()
+
+
 def test_parenchyma_is_learnt_where_a_lesion_fills_the_patch():
     voxels, liver, _ = scene(-60.0)
     values, part = voxels[:, 30:60, 35:65].astype(np.float32), np.ones((36, 30, 30), bool)
@@ -134,6 +206,20 @@ def test_parenchyma_is_learnt_where_a_lesion_fills_the_patch():
     # the noise of 9 HU, and never below a twentieth of the level
     assert 5.0 < tissue.sigma < 12.0
     assert tissue_of(values, part, voxels, np.zeros(SHAPE, bool)) is None
+
+
+def test_parenchyma_is_learnt_beside_a_lesion_that_is_most_of_the_liver():
+    values = np.full((20, 40, 40), 100.0, np.float32)
+    values[:, :, :24] = 50.0
+    values += np.random.default_rng(4).normal(0, 6.0, values.shape).astype(np.float32)
+    whole = np.ones(values.shape, bool)
+    patch = Patch((slice(0, 20), slice(0, 40), slice(0, 40)), (1, 1, 1), (2.5, 2.5, 2.5), values, whole, whole)
+    tissue = peak_of(values, patch, np.array([25.0, 50.0, 25.0]))
+    assert tissue is not None
+    assert tissue.level == pytest.approx(100, abs=3)
+    assert 5.0 <= tissue.sigma < 9.0
+    patch.liver = np.zeros(values.shape, bool)
+    assert peak_of(values, patch, np.zeros(3)) is None
 
 
 def test_refusals():

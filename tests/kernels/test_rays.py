@@ -1,11 +1,14 @@
-"""Smooth distances along rays: equal to the same propagation by whole arrays, and right where the answer is known."""
+"""Smooth distances along rays: equal to the same propagation by whole arrays, and right where the answer is known.
+
+Voxels within planes: those of an octahedron.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from livervol.kernels.rays import smooth_steps
+from livervol.kernels.rays import smooth_steps, within_planes
 
 
 def ring(rays):
@@ -56,3 +59,16 @@ def test_one_ray_that_strays_follows_its_neighbours():
     # and goes its own way where it pays more than two jumps of eleven steps
     cost[4, 17] = -7
     assert smooth_steps(cost, ring(12), 0.3, 30)[4] == 17
+
+
+def test_planes_bound_an_octahedron():
+    rng = np.random.default_rng(8)
+    mask, spacing = rng.random((9, 14, 11)) < 0.7, (2.5, 0.9, 1.3)
+    corners = np.array([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)], float)
+    centre = np.array([9.1, 6.2, 7.3])
+    inside = within_planes(mask, spacing, corners, corners @ centre + 7.0)
+    place = np.stack(np.indices(mask.shape), -1) * np.array(spacing)
+    slow = mask & (np.abs(place - centre).sum(axis=-1) <= 7.0)
+    assert np.array_equal(inside, slow)
+    assert inside.any()
+    assert (mask & ~inside).any()
