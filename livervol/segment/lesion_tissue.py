@@ -60,6 +60,7 @@ class Tissue:
     ``residual``  values less the expected parenchyma there; 0 outside ``inside``.
     ``inside``    liver without fat, its partial volume and slivers; ``depth_mm`` the distance to its outside.
     ``level``     usual parenchyma value; ``sigma`` its scatter after smoothing by ``smooth_mm``, 1.5 unless noisy.
+    ``scatter``   what it would be after 1.5 mm.
     """
 
     values: Floats
@@ -68,7 +69,8 @@ class Tissue:
     depth_mm: Floats
     level: float
     sigma: float
-    smooth_mm: float = 1.5
+    smooth_mm: float
+    scatter: float
 
 
 def work_grid(liver: Segmentation) -> WorkGrid:
@@ -129,6 +131,7 @@ def liver_tissue(scan: Scan, work: WorkGrid) -> Tissue:
             residual=tissue.residual * scale,
             level=MR_LIVER_SIGNAL,
             sigma=float(tissue.sigma * scale),
+            scatter=float(tissue.scatter * scale),
         )
     return tissue
 
@@ -163,9 +166,11 @@ def _fitted(values: Floats, inside: Bools, grid: Grid, limits: tuple[float, floa
                 do="Check that the liver mask fits the scan.",
             )
         )
+    scatter = 0.0
     for smooth_mm in SMOOTH_MM:
         smooth = gaussian(values, smooth_mm, grid.spacing_mm)
         level, sigma = peak_of(smooth[core])
+        scatter = scatter or sigma
         if sigma <= limits[smooth_mm > SMOOTH_MM[0]]:
             break
     widest = WIDEST * sigma
@@ -190,7 +195,7 @@ def _fitted(values: Floats, inside: Bools, grid: Grid, limits: tuple[float, floa
     residual[inside] = values[inside] - (_quadratic(place, centre, scale) @ coefficients).astype(np.float32)
     # the field of view ends like a surface: the first and last slices are half outside
     depth = distance_mm(inside, grid.spacing_mm, border_is_background=True)
-    return Tissue(values, residual, inside, depth, level, sigma, smooth_mm)
+    return Tissue(values, residual, inside, depth, level, sigma, smooth_mm, max(scatter, sigma))
 
 
 def _quadratic(

@@ -44,6 +44,9 @@ MIN_CENTRE_DEPTH_MM, SURE_RESPONSE = 4.5, 10.0
 #: The same where vessels look like the lesions sought (bright in the portal phase, dark before contrast).
 STRICT_DIAMETER_MM, STRICT_RESPONSE, STRICT_COMPACTNESS, STRICT_LEAK, STRICT_CONTACT = 12.0, 8.0, 0.60, 0.03, 0.3
 
+#: Parenchyma that scatters more than this after 1.5 mm of smoothing is said to be noisy (HU, percent of MR signal).
+NOISY = 12.0
+
 ARTERIAL = (Phase.LATE_ARTERIAL, Phase.EARLY_ARTERIAL)
 VENOUS = (Phase.PORTAL_VENOUS, Phase.DELAYED, Phase.TRANSITIONAL)
 
@@ -273,9 +276,9 @@ def _on_grid(kept: list[_Found], liver: Segmentation, work: WorkGrid) -> tuple[S
 
 def _noise_warnings(tissues: Mapping[Phase, Tissue], phases: Mapping[Phase, Scan]) -> list[str]:
     noisy = [
-        f"{p.value}: liver scatters by {t.sigma:.0f} {'HU' if phases[p].modality == 'CT' else '% of its signal'}, "
+        f"{p.value}: liver scatters by {t.scatter:.0f} {'HU' if phases[p].modality == 'CT' else '% of its signal'}, "
         "small or faint lesions may be missed"
         for p, t in tissues.items()
-        if t.sigma > 12.0
+        if t.scatter > NOISY
     ]
     return noisy + [f"{p.value}: only native, faint lesions may be missed" for p in tissues if p is Phase.NATIVE]

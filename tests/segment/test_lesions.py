@@ -166,8 +166,9 @@ def test_strong_noise_hides_no_large_lesion():
     # noise neither passes for fat nor makes the parenchyma's scatter as wide as the lesion's contrast
     assert tissue.smooth_mm > liver_tissue(quiet, work_grid(A.mask)).smooth_mm
     assert tissue.inside.sum() > 0.9 * work_grid(A.mask).liver.sum()
-    labels = segment_lesions({Phase.PORTAL_VENOUS: noisy}, A.mask).segmentation.labels
-    assert (labels[mass] > 0).mean() > 0.7
+    result = segment_lesions({Phase.PORTAL_VENOUS: noisy}, A.mask)
+    assert (result.segmentation.labels[mass] > 0).mean() > 0.7
+    assert any("small or faint lesions may be missed" in warning for warning in result.warnings)
 
 
 def test_lipiodol_is_reported():
