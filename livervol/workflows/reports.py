@@ -50,8 +50,8 @@ def write_reports(
     inputs.settings.check()
     language = inputs.settings.language
     target = out or inputs.folder / ("report.html" if language == "en" else f"report.{language}.html")
-    for page in (target, target.with_suffix(".pdf")):
-        require_unsigned(page)
+    for path in (target, target.with_suffix(".pdf")):
+        require_unsigned(path)
     if (inputs.folder / "course.json").is_file():
         progress("the course's report")
         page = _course_page(inputs)
