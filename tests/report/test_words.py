@@ -87,6 +87,8 @@ def test_placeholders_are_filled_with_text_as_it_is():
          "靶病灶 疾病进展（PD），非靶病灶 无，新病灶 有"),
         ("visit 2: mrecist target.pr: the sum has shrunk from baseline by the limit (sum 40 mm <= baseline 80 -30 %)",
          "总和 40 mm <= 基线 80 -30 %"),
+        ("visit 2: new lesion 5 is equivocal and to be confirmed: 9.7 mm, below 10 mm",
+         "第 2 次检查：新病灶 5 可疑，待确认：9.7 mm，小于 10 mm"),
         ("not assessed: portal_inflow, biliary_drainage", "未评估：门静脉入肝血流、胆汁引流"),
         ("FLR 34.2 %, at least 35 % asked, interval 30.7 to 37.6 %; borderline: a second reading is advised",
          "临界：建议复核"),
