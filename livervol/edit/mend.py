@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from livervol.edit.gesture import Mask
-from livervol.edit.star import Tissue, directions
+from livervol.edit.star import NEIGHBOURS, RAYS, Tissue
 from livervol.kernels.distance import distance_to
 from livervol.kernels.rays import within_planes
 from livervol.kernels.smooth import gaussian
+from livervol.kernels.star import rays_of
 
 __all__ = ["mended_liver"]
 
@@ -67,7 +68,7 @@ def _candidates(tissues: Sequence[Tissue], liver: Mask, spacing: Spacing) -> Mas
     for tissue in tissues:
         most = np.float32(np.percentile(tissue.values[liver][::5], 99.5) + ABOVE * tissue.sigma)
         soft &= (tissue.values > LEAST_SHARE * tissue.level) & (tissue.values < most)
-    normals = directions()[::PLANES]
+    normals = rays_of(RAYS, NEIGHBOURS).directions[::PLANES]
     offsets = ((np.argwhere(liver)[::5] * np.asarray(spacing)) @ normals.T).max(axis=0) + HULL_MM
     inside = within_planes(soft, spacing, normals, offsets)
     deep = distance_to((~(inside | liver)).view(np.uint8), spacing, BALL_MM + 1.0) > BALL_MM

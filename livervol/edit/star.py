@@ -8,20 +8,19 @@ sees a giant as a fine one sees a nodule.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 
 from livervol.edit.gesture import Mask, Patch
 from livervol.kernels.distance import distance_to
 from livervol.kernels.rays import smooth_steps
+from livervol.kernels.star import means_beside, rays_of, sums_along, voxels_within
 
-__all__ = ["LEAST_SCORE", "Star", "Tissue", "directions", "peak_of", "star_outline", "tissue_of"]
+__all__ = ["LEAST_SCORE", "NEIGHBOURS", "RAYS", "Star", "Tissue", "peak_of", "star_outline", "tissue_of"]
 
 #: Rays, steps along them, neighbours of a ray.
 RAYS, STEPS, NEIGHBOURS = 256, 58, 6
@@ -165,7 +164,7 @@ def star_outline(
     spacing = np.asarray(patch.spacing)
     ground = _Ground(tissues, depth, spacing, step_mm)
     middle = np.asarray(centre_mm, dtype=np.float64)
-    ways = directions()
+    ways, _ = rays_of(RAYS, NEIGHBOURS)
     for move in range(moves + 1):
         steps, score, sums = _outer_edge(ground, middle, span)
         if move == moves:
@@ -174,7 +173,7 @@ def star_outline(
         # the centroid of a cone of unit solid angle lies at three quarters of its length
         middle = middle + 0.75 * (ways * radii[:, None] ** 4).sum(axis=0) / (radii**3).sum()
     radii = step_mm * (_steepest(steps, sums) + 1.5)
-    return Star(_inside(patch, middle, radii), score)
+    return Star(voxels_within(patch.liver, patch.spacing, middle, ways, radii), score)
 
 
 class _Sums(NamedTuple):
@@ -187,7 +186,7 @@ class _Sums(NamedTuple):
 
 def _sampled(ground: _Ground, middle: NDArray[np.float64]) -> _Sums:
     along = ground.step_mm * (np.arange(STEPS) + 1)
-    places = middle[:, None, None] + directions().T[:, :, None] * along
+    places = middle[:, None, None] + rays_of(RAYS, NEIGHBOURS).directions.T[:, :, None] * along
     index = places / ground.spacing[:, None, None]
     depth = map_coordinates(ground.depth, index, order=1, mode="constant", cval=0.0)
     within, left = depth > MIXED * ground.step_mm, np.cumsum(depth < 0.5 * ground.step_mm, axis=1) > 1
@@ -195,23 +194,7 @@ def _sampled(ground: _Ground, middle: NDArray[np.float64]) -> _Sums:
     for tissue in ground.tissues:
         off = (map_coordinates(tissue.values, index, order=1, mode="nearest") - tissue.level) / tissue.sigma
         raw.append(np.clip(off, -CLIP, CLIP))
-
-    def summed(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.pad(np.cumsum(values, axis=1, dtype=np.float32), ((0, 0), (1, 0)))
-
-    return _Sums([summed(off * within) for off in raw], summed(within.astype(np.float32)), left)
-
-
-def _sides(
-    sums: NDArray[np.float32], counted: NDArray[np.float32], inner: int, outer: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Means over the steps up to each one and over those after it."""
-    steps = sums.shape[1] - 1
-    here = np.arange(1, steps + 1)
-    start, stop = np.maximum(here - inner, 0), np.minimum(here + outer, steps)
-    inside = (sums[:, here] - sums[:, start]) / np.maximum(counted[:, here] - counted[:, start], 1)
-    outside = (sums[:, stop] - sums[:, here]) / np.maximum(counted[:, stop] - counted[:, here], 1)
-    return inside, outside
+    return _Sums([sums_along(off * within) for off in raw], sums_along(within), left)
 
 
 def _outer_edge(
@@ -221,7 +204,7 @@ def _outer_edge(
     sums = _sampled(ground, middle)
     inside = outside = np.zeros(sums.left.shape, np.float32)
     for phase in sums.deviations:
-        inner, outer = _sides(phase, sums.counted, INNER, OUTER)
+        inner, outer = means_beside(phase, sums.counted, INNER, OUTER)
         inside = np.maximum(inside, np.minimum(np.abs(inner), MOST))
         outside = np.maximum(outside, np.minimum(np.abs(outer), MOST))
     off = np.maximum(inside - NOISE, 0)
@@ -233,7 +216,7 @@ def _outer_edge(
     if span is not None:
         radii = ground.step_mm * (np.arange(STEPS) + 1.5)
         cost += ASTRAY * (np.maximum(0, radii - span[1]) + np.maximum(0, span[0] - radii)) / ground.step_mm
-    _, links, _ = _sphere()
+    _, links = rays_of(RAYS, NEIGHBOURS)
     steps = smooth_steps(cost, links, JUMP, 25)
     return steps, float(edge[np.arange(len(steps)), steps].mean()), sums
 
@@ -243,49 +226,9 @@ def _steepest(steps: NDArray[np.int64], sums: _Sums) -> NDArray[np.int64]:
     near = np.abs(np.arange(sums.left.shape[1]) - steps[:, None]) <= EDGE_REACH
     slope = np.zeros(sums.left.shape, np.float32)
     for phase in sums.deviations:
-        inner, outer = _sides(phase, sums.counted, EDGE_SIDE, EDGE_SIDE)
+        inner, outer = means_beside(phase, sums.counted, EDGE_SIDE, EDGE_SIDE)
         slope = np.maximum(slope, np.abs(inner - outer) * (np.abs(inner) > np.abs(outer)))
     usual = float(np.median(np.where(near, slope, 0).max(axis=1))) + 1e-3
     cost = np.where(near, -np.minimum(slope / usual, EDGE_MOST), 2.0) + BEYOND * sums.left
-    _, links, _ = _sphere()
+    _, links = rays_of(RAYS, NEIGHBOURS)
     return smooth_steps(cost, links, EDGE_JUMP, 15)
-
-
-def directions() -> NDArray[np.float64]:
-    """Directions (z, y, x) of the rays, unit vectors spread evenly."""
-    return _sphere()[0]
-
-
-@functools.cache
-def _sphere() -> tuple[NDArray[np.float64], NDArray[np.int64], cKDTree]:
-    """Directions (z, y, x) spread evenly, links between neighbours both ways, and a tree of the directions."""
-    turn = np.pi * (1 + 5**0.5) * (np.arange(RAYS) + 0.5)
-    height = 1 - 2 * (np.arange(RAYS) + 0.5) / RAYS
-    wide = np.sqrt(1 - height**2)
-    directions = np.stack([height, wide * np.sin(turn), wide * np.cos(turn)], axis=1)
-    tree = cKDTree(directions)
-    _, nearest = tree.query(directions, NEIGHBOURS + 1)
-    one = np.repeat(np.arange(RAYS), NEIGHBOURS)
-    pairs = np.stack([one, nearest[:, 1:].ravel()], axis=1)
-    both = np.unique(np.concatenate([pairs[:, ::-1], pairs]), axis=0)
-    # sorted by the second ray: swapped columns of what is sorted by the first
-    return directions, np.ascontiguousarray(both[:, ::-1]), tree
-
-
-def _inside(patch: Patch, middle: NDArray[np.float64], radii: NDArray[np.floating[Any]]) -> Mask:
-    """Voxels nearer to the middle than the surface in their direction, in the liver."""
-    _, _, tree = _sphere()
-    assert patch.liver is not None
-    away = _distances_mm(patch, middle)
-    axes = [np.arange(n) * s - m for n, s, m in zip(patch.values.shape, patch.spacing, middle, strict=True)]
-    mask = away < radii.min()
-    doubtful = np.argwhere(~mask & (away <= radii.max()) & patch.liver)
-    if len(doubtful):
-        distance = away[tuple(doubtful.T)]
-        towards = np.stack([axis[doubtful[:, k]] for k, axis in enumerate(axes)], axis=1) / distance[:, None]
-        apart, rays = tree.query(towards, 4)
-        weight = np.exp(-((apart / 0.12) ** 2))
-        surface = (radii[rays] * weight).sum(axis=1) / weight.sum(axis=1)
-        mask[tuple(doubtful.T)] = distance <= surface
-    inside: Mask = mask & patch.liver
-    return inside

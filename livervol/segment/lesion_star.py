@@ -6,16 +6,15 @@ tissue differs from the parenchyma expected there, in any phase and either way; 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 
 from livervol.kernels.rays import smooth_steps
+from livervol.kernels.star import means_beside, rays_of, sums_along, voxels_within
 from livervol.scan import Phase
 from livervol.segment.lesion_tissue import Bools, Floats, Tissue, WorkGrid, smoothed_inside
 
@@ -82,7 +81,7 @@ def star_at(
     ``off`` as ``deviations`` gives them, ``depth_mm`` the distance to the outside, ``longest_mm`` the rays' length.
     """
     middle = np.asarray(centre_mm, dtype=np.float64)
-    directions, links, _ = _sphere()
+    directions, links = rays_of(RAYS, NEIGHBOURS)
     rays = _seen(off, depth_mm, spacing_mm, middle, longest_mm)
     radii = STEP_MM * (smooth_steps(rays.cost, links, JUMP, ROUNDS) + 1.0)
     # the centroid of a cone of unit solid angle lies at three quarters of its length
@@ -90,7 +89,7 @@ def star_at(
     rays = _seen(off, depth_mm, spacing_mm, middle, longest_mm)
     steps = smooth_steps(rays.cost, links, JUMP, ROUNDS)
     radii = STEP_MM * (steps + 1.0)
-    return _judged(_inside(depth_mm, spacing_mm, middle, radii), rays, steps)
+    return _judged(voxels_within(depth_mm > 0, spacing_mm, middle, directions, radii), rays, steps)
 
 
 def _judged(mask: Bools, rays: _Rays, steps: NDArray[np.int64]) -> Star:
@@ -119,18 +118,18 @@ def _judged(mask: Bools, rays: _Rays, steps: NDArray[np.int64]) -> Star:
 def _seen(
     off: Sequence[Floats], depth_mm: Floats, spacing_mm: Any, middle: NDArray[np.float64], longest_mm: float
 ) -> _Rays:
-    directions, _, _ = _sphere()
+    directions, _ = rays_of(RAYS, NEIGHBOURS)
     along = STEP_MM * (np.arange(int(longest_mm / STEP_MM)) + 1)
     places = middle[:, None, None] + directions.T[:, :, None] * along
     index = places / np.asarray(spacing_mm)[:, None, None]
     depth = map_coordinates(depth_mm, index, order=1, mode="constant", cval=0.0)
     within, left = depth > MIXED_MM, np.cumsum(depth < 0.5 * STEP_MM, axis=1) > 1
-    counted = _summed(within.astype(np.float32))
+    counted = sums_along(within)
     inside = outside = np.zeros(left.shape, np.float32)
     inners = []
     for phase in off:
-        sums = _summed(map_coordinates(phase, index, order=1, mode="nearest") * within)
-        inner, outer = _sides(sums, counted)
+        sums = sums_along(map_coordinates(phase, index, order=1, mode="nearest") * within)
+        inner, outer = means_beside(sums, counted, int(INNER_MM / STEP_MM), int(OUTER_MM / STEP_MM))
         inners.append(inner)
         inside = np.maximum(inside, np.minimum(np.abs(inner), MOST))
         outside = np.maximum(outside, np.minimum(np.abs(outer), MOST))
@@ -140,50 +139,3 @@ def _seen(
     edge = np.where(unseen, UNSEEN * edge, edge)
     passed = np.cumsum(np.maximum(0, 1 - unlike), axis=1) * STEP_MM
     return _Rays(edge, PARENCHYMA * passed - edge + BEYOND * left, left, inners)
-
-
-def _summed(values: Floats) -> Floats:
-    return np.pad(np.cumsum(values, axis=1, dtype=np.float32), ((0, 0), (1, 0)))
-
-
-def _sides(sums: Floats, counted: Floats) -> tuple[Floats, Floats]:
-    """Means over the steps up to each one and over those after it."""
-    steps = sums.shape[1] - 1
-    here = np.arange(1, steps + 1)
-    start, stop = np.maximum(here - int(INNER_MM / STEP_MM), 0), np.minimum(here + int(OUTER_MM / STEP_MM), steps)
-    inner = (sums[:, here] - sums[:, start]) / np.maximum(counted[:, here] - counted[:, start], 1)
-    outer = (sums[:, stop] - sums[:, here]) / np.maximum(counted[:, stop] - counted[:, here], 1)
-    return inner, outer
-
-
-@functools.cache
-def _sphere() -> tuple[NDArray[np.float64], NDArray[np.int64], cKDTree]:
-    """Directions (z, y, x) spread evenly, links between neighbours both ways, and a tree of the directions."""
-    turn = np.pi * (1 + 5**0.5) * (np.arange(RAYS) + 0.5)
-    height = 1 - 2 * (np.arange(RAYS) + 0.5) / RAYS
-    wide = np.sqrt(1 - height**2)
-    directions = np.stack([height, wide * np.sin(turn), wide * np.cos(turn)], axis=1)
-    tree = cKDTree(directions)
-    _, nearest = tree.query(directions, NEIGHBOURS + 1)
-    one = np.repeat(np.arange(RAYS), NEIGHBOURS)
-    pairs = np.stack([one, nearest[:, 1:].ravel()], axis=1)
-    both = np.unique(np.concatenate([pairs[:, ::-1], pairs]), axis=0)
-    # sorted by the second ray: swapped columns of what is sorted by the first
-    return directions, np.ascontiguousarray(both[:, ::-1]), tree
-
-
-def _inside(depth_mm: Floats, spacing_mm: Any, middle: NDArray[np.float64], radii: NDArray[np.floating[Any]]) -> Bools:
-    """Voxels of the tissue nearer to the middle than the surface in their direction."""
-    _, _, tree = _sphere()
-    axes = [np.arange(n) * s - m for n, s, m in zip(depth_mm.shape, spacing_mm, middle, strict=True)]
-    away = np.sqrt(axes[0][:, None, None] ** 2 + axes[1][:, None] ** 2 + axes[2] ** 2)
-    mask = away < radii.min()
-    doubtful = np.argwhere(~mask & (away <= radii.max()))
-    if len(doubtful):
-        distance = away[tuple(doubtful.T)]
-        towards = np.stack([axis[doubtful[:, k]] for k, axis in enumerate(axes)], axis=1) / distance[:, None]
-        apart, nearest = tree.query(towards, 4)
-        weight = np.exp(-((apart / 0.12) ** 2))
-        surface = (radii[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
-        mask[tuple(doubtful.T)] = distance <= surface
-    return np.asarray(mask & (depth_mm > 0))
