@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from livervol.edit.change import Change, Setting, Step
 from livervol.edit.click import Outline, lesion_change
@@ -40,6 +40,11 @@ __all__ = [
 ]
 
 
+#: A gesture so near to the liver mask (mm) may lie on what the mask has lost; a lesion whose outline holds so large a
+#: share of it is the liver's.
+BESIDE_MM, LIVER_SHARE = 60.0, 0.25
+
+
 def next_number(reading: Reading) -> int:
     """A lesion number nobody has used: not at this visit, not at an earlier one, not before an erasure."""
     used = set(reading.lesion_numbers)
@@ -65,7 +70,8 @@ def add_lesion(
     In the liver the reading's other enhanced phases are looked at as well.
 
     ``number`` None takes the next free one; an earlier visit's number confirms the match; an existing one is added to.
-    ``site`` None means liver where the gesture lies in the liver, else ``other``. The viability of a new lesion waits
+    ``site`` None means liver where the gesture lies in the liver, or beside it on a lesion that cost the liver mask a
+    part of itself, else ``other``. The viability of a new lesion waits
     to be judged (``livervol.workflows.reading_viability``). Nothing found raises ``LivervolError``.
     """
     number = next_number(reading) if number is None else number
@@ -73,21 +79,30 @@ def add_lesion(
     canvas = reading.canvas("lesions", phase=phase)
     if any(not 0 <= v < n for v, n in zip(middle, canvas.shape, strict=True)):
         raise LivervolError(refusal("gesture is outside the scan", expected=str(canvas.shape), got=str(middle)))
-    if site is None:
-        site = "liver" if reading.masks["liver"][middle] else "other"
-    liver = reading.masks["liver"] if site == "liver" else None
+    mask = reading.masks["liver"]
+    inside = bool(mask[middle])
+    liver = mask if site == "liver" or (site is None and (inside or _beside(mask, canvas.spacing_mm, middle))) else None
     others = [] if liver is None else [reading.scan(p).voxels for p in reading.phases if p not in (phase, "native")]
     change, outline = lesion_change(canvas, gesture, number, liver, settings, others)
     if not change.voxels:
         raise LivervolError(
             refusal("nothing to add", expected="a lesion that is not marked yet", got="only voxels of other lesions")
         )
+    if site is None:
+        share = float(np.count_nonzero(mask[outline.box][outline.mask])) / max(1, int(np.count_nonzero(outline.mask)))
+        site = "liver" if inside or share >= LIVER_SHARE else "other"
     decisions = _site_settings(reading, number, site)
     if number not in reading.lesion_numbers:
         key = f"lesion.{number}.viability"
         decisions = (*decisions, Setting(key, reading.settings.get(key), "waiting"))
     reading.apply(Step(change.tool, (change,), decisions))
     return number, outline
+
+
+def _beside(mask: NDArray[Any], spacing_mm: Sequence[float], at: Sequence[int]) -> bool:
+    """Whether the mask has a voxel within ``BESIDE_MM`` of a place, along each axis."""
+    reach = [int(BESIDE_MM / step) for step in spacing_mm]
+    return bool(mask[tuple(slice(max(0, a - r), a + r + 1) for a, r in zip(at, reach, strict=True))].any())
 
 
 def remove_lesion(reading: Reading, number: int, reason: str = "") -> Step:

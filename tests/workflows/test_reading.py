@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from livervol.edit.brush import Brush, erase, paint
+from livervol.edit.click import Outline
 from livervol.edit.gesture import Gesture
 from livervol.edit.journal import read_records, rebuild, verify
 from livervol.errors import LivervolError
 from livervol.io.images import read_labels
+from livervol.workflows import reading_lesions
 from livervol.workflows.reading import Reading, ReadingSettings
 from livervol.workflows.reading_folder import MASKS, reader_folder
 from livervol.workflows.reading_lesions import (
@@ -200,6 +202,29 @@ def test_an_extrahepatic_lesion_stands_alone(reading):
     reading.undo()
     assert reading.numbers().table[-1].number == 2
     assert "lesion.3.site" not in reading.settings
+
+
+@pytest.mark.parametrize(
+    ("share", "asked", "site"), [(0.6, None, "liver"), (0.2, None, "other"), (0.6, "lung", "lung")]
+)
+def test_a_click_beside_the_liver_may_lie_on_what_its_mask_has_lost(reading, monkeypatch, share, asked, site):
+    # a click three voxels off the mask, on a row of five voxels that the mask holds so much of
+    liver = reading.masks["liver"] != 0
+    z, y = 10, 24
+    first = int(np.flatnonzero(liver[z, y])[0])
+    low = first - round(5 * (1 - share))
+    row = (slice(z, z + 1), slice(y, y + 1), slice(low, low + 5))
+    told = []
+
+    def outlined(canvas, gesture, number, given, settings, others):
+        told.append((given is not None, len(others)))
+        mask = np.ones((1, 1, 5), bool)
+        return canvas.change(row, mask, number, "click"), Outline(row, mask, 10.0)
+
+    monkeypatch.setattr(reading_lesions, "lesion_change", outlined)
+    number, _ = add_lesion(reading, Gesture.of("click", (z, y, first - 3)), "portal_venous", site=asked)
+    assert told[0][0] == (asked is None)
+    assert next(row for row in reading.numbers().table if row.number == number).site == site
 
 
 def test_totals_of_the_liver_leave_out_lesions_elsewhere_as_measure_does(reading, tmp_path):
