@@ -41,11 +41,9 @@ def outline(scan: Scan, name: str, folds: Path | None, kept: Path | None) -> Seg
     else:
         sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models" / MODEL))
         from cases import fold_of
-        from evaluate import fold_card, read_prior
+        from evaluate import fold_models
 
-        fold = fold_of(name)
-        prior = read_prior(folds / f"prior_{fold}.npz")
-        found = segment_liver(scan, card=fold_card(folds, fold), prior=prior).segmentation
+        found = segment_liver(scan, **fold_models(folds, fold_of(name))).segmentation
     if path is not None:
         np.savez_compressed(path, labels=found.labels)
     return found

@@ -15,21 +15,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from livervol.assets import models_folder
 from livervol.errors import ScanError
-from livervol.files import sha256_of
 from livervol.grid import Grid
 from livervol.io.images import read_image, read_labels
 from livervol.scan import Scan, Segmentation
 from livervol.segment.liver import MODEL, segment_liver
-from livervol.segment.liver_prior import LiverPrior, read_prior
-from livervol.segment.model import ModelCard, find_model
 
 sys.path.insert(0, str(models_folder() / MODEL))
 from cases import files_of, fold_of
+from evaluate import fold_models
 
 SCANS = ("sabs_13",)
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "liver_robustness.png"
@@ -136,11 +135,11 @@ def turned(scan: Scan, truth: np.ndarray) -> Iterator[Trial]:
     yield Trial("oblique slices", "20 degrees", scan.resampled(grid), label.mask())
 
 
-def measure(trial: Trial, card: ModelCard, prior: LiverPrior | None) -> dict[str, object]:
+def measure(trial: Trial, models: dict[str, Any]) -> dict[str, object]:
     """One row of the table."""
     row: dict[str, object] = {"sweep": trial.sweep, "step": trial.step}
     try:
-        found = segment_liver(trial.scan, card=card, prior=prior)
+        found = segment_liver(trial.scan, **models)
     except ScanError as error:
         return row | {"said": str(error)[:80]}
     mask = found.segmentation.mask()
@@ -198,14 +197,10 @@ def main() -> None:
         image, label, values, modality = files_of(Path(shared) / "scans", name)
         scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
         truth = np.isin(read_labels(label).labels, [v for v, c in values.items() if c in (1, 11)])
-        card, prior = find_model(MODEL), None
-        if chosen.work:
-            prior = read_prior(chosen.work / f"prior_{fold_of(name)}.npz")
-            weights = chosen.work / f"fold_{fold_of(name)}.onnx"
-            card = replace(card, weights=weights, sha256=sha256_of(weights))
+        models = fold_models(chosen.work, fold_of(name)) if chosen.work else {}
         tables[name] = []
         for trial in trials(scan, truth):
-            tables[name].append(measure(trial, card, prior))
+            tables[name].append(measure(trial, models))
             print(name, tables[name][-1], flush=True)
     plot(tables, chosen.out)
 

@@ -414,7 +414,7 @@ def interval() -> Figure:
 
 def confidence() -> Figure:
     """The liver's confidence against the true overlap, as recorded with the released model."""
-    scores = json.loads((models_folder() / "liver_v2" / "scores.json").read_text(encoding="utf-8"))["scans"]
+    scores = json.loads((models_folder() / "liver_v3" / "scores.json").read_text(encoding="utf-8"))["scans"]
     figure, axes = plt.subplots(figsize=(4.8, 3.1), layout="constrained")
     for word, color in (("sabs", BLUE), ("lits", ORANGE), ("chaos_mr", GREEN)):
         rows = [row for name, row in scores.items() if name.startswith(word)]

@@ -18,6 +18,7 @@ from livervol.kernels.fill import fill_holes
 from livervol.scan import Scan, Segmentation
 from livervol.segment.body import StraightScan, straight_scan
 from livervol.segment.liver_cut import cut_liver
+from livervol.segment.liver_edge import EDGE_MODEL, outline_of
 from livervol.segment.liver_net import LATTICE_MM
 from livervol.segment.liver_order import DRAWN_IN_MR, misplaced
 from livervol.segment.liver_pose import find_pose
@@ -27,9 +28,9 @@ from livervol.segment.liver_turned import better_turned
 from livervol.segment.liver_warp import liver_map
 from livervol.segment.model import ModelCard, find_model
 
-__all__ = ["MODEL", "LiverResult", "segment_liver"]
+__all__ = ["MODEL", "TRUSTED_SOFT_DICE", "LiverResult", "first_view", "segment_liver"]
 
-MODEL = "liver_v2"
+MODEL = "liver_v3"
 
 #: A liver smaller than this is not credible in any scan of an adult, however cropped.
 LEAST_ML = 100.0
@@ -70,21 +71,25 @@ class LiverResult:
     uncertain: Segmentation | None = None
 
 
-def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCard | None = None) -> LiverResult:
+def segment_liver(
+    scan: Scan, *, prior: LiverPrior | None = None, card: ModelCard | None = None, edge: ModelCard | None = None
+) -> LiverResult:
     """Liver mask of one scan.
 
     Includes intrahepatic vessels and tumours; leaves out gallbladder, inferior vena cava and the portal vein outside
-    the liver. ``prior`` and ``card`` are another atlas and other weights of the same network. Raises ``ScanError`` when
-    no credible liver is found.
+    the liver. ``prior``, ``card`` and ``edge`` are another atlas and other weights of the two networks.
+    Raises ``ScanError`` when no credible liver is found.
     """
     prior, straight = prior or load_prior(), straight_scan(scan, LATTICE_MM)
-    view, place, evidence = _found(straight, prior, card or find_model(MODEL))
+    view, place, evidence = first_view(straight, prior, card or find_model(MODEL))
     membership = cut_liver(view, place)
     consent = dice_of(membership > 0.5, view.probability > 0.5)
     if consent < LEAST_CONSENT:
         if view.soft_dice < SOFT_DICE[0]:
             raise _refusal("network and atlas at one place", f"outlines that agree by {consent:.2f}")
         membership = cut_liver(view, None)
+    elif view.soft_dice >= TRUSTED_SOFT_DICE:
+        membership = outline_of(view, membership, place, edge or find_model(EDGE_MODEL))
     box, part = _part(scan.grid, view.grid)
     mask = np.zeros(scan.grid.shape_zyx, np.uint8)
     mask[box] = fill_holes(keep_largest(_on(part, view.grid, membership) > 0.5))
@@ -117,8 +122,13 @@ def segment_liver(scan: Scan, *, prior: LiverPrior | None = None, card: ModelCar
     )
 
 
-def _found(straight: StraightScan, prior: LiverPrior, card: ModelCard) -> tuple[LiverView, NDArray[np.float32], float]:
-    # the network's view of the liver, the atlas' share of liver on its grid, and the evidence for the atlas' pose
+def first_view(
+    straight: StraightScan, prior: LiverPrior, card: ModelCard
+) -> tuple[LiverView, NDArray[np.float32], float]:
+    """The first network's view of the liver, the atlas' share of liver on its grid, the evidence for the atlas' pose.
+
+    Raises ``ScanError`` when either finds no credible liver or the organs lie otherwise than in a patient.
+    """
     with Beside() as beside:
         # neither the network's first look nor the atlas needs the other
         survey = beside.begin(partial(survey_of, straight, card))

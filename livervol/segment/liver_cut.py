@@ -10,7 +10,7 @@ from livervol.kernels.smooth import gaussian
 from livervol.segment.liver_search import LiverView
 from livervol.segment.liver_tissue import tissue_votes
 
-__all__ = ["cut_liver"]
+__all__ = ["cut_liver", "log_odds", "votes_and_price"]
 
 #: Most that the network may say for or against liver in one voxel, in nats.
 NETWORK_NATS = 6.0
@@ -43,24 +43,32 @@ def cut_liver(view: LiverView, prior: NDArray[np.float32] | None) -> NDArray[np.
     votes against liver inside plus the outline's area, cheap where the scan has an edge (geodesic active contour
     energy: Caselles, Kimmel & Sapiro 1997, Int J Comput Vis 22:61).
     """
-    votes = np.clip(_log_odds(view.probability), -NETWORK_NATS, NETWORK_NATS)
+    cost, price, _, _ = votes_and_price(view, prior)
+    return smooth_cut(cost, price, view.grid.spacing_mm, ROUNDS)
+
+
+def votes_and_price(
+    view: LiverView, prior: NDArray[np.float32] | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float]:
+    """Votes against liver (nats) and price of outline in each voxel; the smoothed scan and the parenchyma's spread."""
+    votes = np.clip(log_odds(view.probability), -NETWORK_NATS, NETWORK_NATS)
     if prior is not None:
-        forbidden = FORBIDDEN_TIMES * (_log_odds(np.maximum(prior, 1e-4)) - FORBIDDEN_BELOW)
+        forbidden = FORBIDDEN_TIMES * (log_odds(np.maximum(prior, 1e-4)) - FORBIDDEN_BELOW)
         votes += np.clip(forbidden, -FORBIDDEN_NATS, 0)
     likely = (1 / (1 + np.exp(-votes))).astype(np.float32)
     votes += TISSUE_WEIGHT * tissue_votes(view.values, likely, view.grid.spacing_mm)
     cost = np.clip(-votes, -MOST_NATS, MOST_NATS)
-    spacing = view.grid.spacing_mm
-    smooth = gaussian(view.values, EDGE_MM, spacing)
+    smooth = gaussian(view.values, EDGE_MM, view.grid.spacing_mm)
     steep = np.sqrt(sum(np.square(np.gradient(smooth, axis=axis)) for axis in range(3)))
     core = smooth[view.probability > 0.9]
     spread = 1.4826 * float(np.median(np.abs(core - np.median(core)))) if core.size else 0.0
     edge = steep / max(EDGE_SPREADS * spread, 1e-6)
     price = PRICE * (LEAST_PRICE + np.exp(-np.square(edge)))
-    return smooth_cut(cost.astype(np.float32), price.astype(np.float32), spacing, ROUNDS)
+    return cost.astype(np.float32), price.astype(np.float32), smooth, spread
 
 
-def _log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Natural log odds of probabilities, held off 0 and 1."""
     bounded = np.clip(probability, 1e-6, 1 - 1e-6)
     odds: NDArray[np.float32] = np.log(bounded) - np.log1p(-bounded)
     return odds

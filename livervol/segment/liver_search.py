@@ -15,7 +15,7 @@ from livervol.segment.liver_net import Sight, look, network_grey
 from livervol.segment.liver_order import Place, organ_places
 from livervol.segment.model import ModelCard
 
-__all__ = ["LiverView", "Survey", "dice_of", "find_liver", "survey_of"]
+__all__ = ["LiverView", "Survey", "dice_of", "fading", "find_liver", "survey_of", "tiles"]
 
 #: Largest blocks the network is shown, in 2 mm voxels: of the size of its training patches, as normalisation depends on
 #: the surroundings; those round the liver may be larger, so that most livers fit into one.
@@ -43,14 +43,16 @@ Box = tuple[slice, slice, slice]
 class LiverView:
     """Round the liver, on a straight 2 mm grid.
 
-    ``values`` (scan unit) and ``inside`` the field of view; ``probability`` of liver, the mean of several views;
-    ``spread``, the standard deviation of the views; ``classes`` as in ``Sight``, every 4 mm. ``soft_dice`` of the
-    probability with its half level; ``agreement``, the least Dice of a view, the first look among them, with it.
+    ``values`` (scan unit), the same as ``grey`` values, ``inside`` the field of view; ``probability`` of liver, the
+    mean of several views; ``spread``, the standard deviation of the views; ``classes`` as in ``Sight``, every 4 mm.
+    ``soft_dice`` of the probability with its half level; ``agreement``, the least Dice of a view, the first look among
+    them, with it.
     ``places`` of the organs in the whole scan, as ``organ_places`` gives them.
     """
 
     grid: Grid
     values: NDArray[np.float32]
+    grey: NDArray[np.float32]
     inside: NDArray[np.bool_]
     probability: NDArray[np.float32]
     spread: NDArray[np.float32]
@@ -111,7 +113,8 @@ def find_liver(
     soft_dice = float(2 * probability[inside].sum() / (probability.sum() + np.count_nonzero(inside)))
     corner = np.array([s.start + 0.5 for s in body]) * straight.spacing_mm + straight.grid.origin_lps_mm[::-1]
     places = organ_places(survey.sight.classes, corner, 2 * straight.spacing_mm)
-    return LiverView(part.grid, part.values, part.inside, probability, spread, classes, soft_dice, agreement, places)
+    return LiverView(part.grid, part.values, grey[box], part.inside, probability, spread, classes, soft_dice, agreement,
+                     places)  # fmt: skip
 
 
 def dice_of(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -154,7 +157,7 @@ def _bounds(mask: NDArray[np.generic], scale: int, margin: int, shape: tuple[int
 def _tiled(grey: NDArray[np.float32], inside: NDArray[np.bool_], card: ModelCard, tile: tuple[int, int, int]) -> Sight:
     # overlapping blocks, faded into each other; class probabilities likewise
     shape = grey.shape
-    pieces = list(_pieces(shape, tile))
+    pieces = list(tiles(shape, tile))
     if len(pieces) == 1:
         return look(grey, inside, card)
     liver, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -165,7 +168,7 @@ def _tiled(grey: NDArray[np.float32], inside: NDArray[np.bool_], card: ModelCard
             weight[piece] += 1
             continue
         sight = look(grey[piece], inside[piece], card)
-        ramp = _ramp(sight.liver.shape)
+        ramp = fading(sight.liver.shape)
         liver[piece] += ramp * sight.liver
         weight[piece] += ramp
         starts = [side.start // 2 for side in piece]
@@ -177,8 +180,8 @@ def _tiled(grey: NDArray[np.float32], inside: NDArray[np.bool_], card: ModelCard
     return Sight((liver / weight).astype(np.float32), (classes / share).astype(np.float32))
 
 
-def _pieces(shape: tuple[int, ...], tile: tuple[int, int, int]) -> Iterator[Box]:
-    # as few blocks as the largest size allows, then no larger than they must be
+def tiles(shape: tuple[int, ...], tile: tuple[int, int, int]) -> Iterator[Box]:
+    """Overlapping blocks that cover a volume: as few as the largest size allows, then no larger than they must be."""
     sides = []
     for n, t in zip(shape, tile, strict=True):
         count = 1 if n <= t else -(-(n - OVERLAP) // (t - OVERLAP))
@@ -192,7 +195,8 @@ def _pieces(shape: tuple[int, ...], tile: tuple[int, int, int]) -> Iterator[Box]
                 yield z, y, x
 
 
-def _ramp(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def fading(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Weights of a block's voxels, falling towards its sides, where it overlaps its neighbours."""
     sides = [np.minimum(np.minimum(np.arange(n), np.arange(n)[::-1]) + 1, OVERLAP) / OVERLAP for n in shape]
     ramp: NDArray[np.float32] = (sides[0][:, None, None] * sides[1][None, :, None] * sides[2][None, None, :]).astype(
         np.float32

@@ -27,7 +27,8 @@ def view(values, probability):
     inside = np.ones(SHAPE, bool)
     classes = np.zeros((11, 24, 26, 28), np.float32)
     soft = probability.astype(np.float32)
-    return LiverView(grid, values.astype(np.float32), inside, soft, np.zeros_like(soft), classes, 1.0, 1.0, {})
+    grey = np.clip((values + 125) / 365, 0, 1).astype(np.float32)
+    return LiverView(grid, values.astype(np.float32), grey, inside, soft, np.zeros_like(soft), classes, 1.0, 1.0, {})
 
 
 def grey(liver=110.0, other=30.0, noise=8.0):

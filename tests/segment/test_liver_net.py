@@ -16,10 +16,10 @@ from livervol.segment.body import StraightScan
 from livervol.segment.liver_net import NEIGHBOURS, Sight, look, network_channels, network_grey
 from livervol.segment.model import find_model, predict
 
-sys.path.insert(0, str(models_folder() / "liver_v2"))
+sys.path.insert(0, str(models_folder() / "liver_v3"))
 from cases import CHAOS_CASES, CLASSES, NAMES, NEAR_COPIES, fold_of
 
-CARD = find_model("liver_v2")
+CARD = find_model("liver_v3")
 
 
 def straight(values, modality="CT", high=275.0):
@@ -71,7 +71,7 @@ def test_scores_return_to_their_own_voxels(monkeypatch):
 def test_blocks_cover_everything_and_overlap(shape):
     seen = np.zeros(shape, int)
     ends = [set(), set(), set()]
-    for piece in liver_search._pieces(shape, liver_search.TILE):
+    for piece in liver_search.tiles(shape, liver_search.TILE):
         seen[piece] += 1
         for axis, side in enumerate(piece):
             assert side.start % 2 == 0

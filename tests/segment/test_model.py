@@ -108,4 +108,4 @@ def test_released_models_verify(capsys):
         assert (card.folder / "card.md").is_file()
         assert (card.folder / "fit.py").is_file()
     assert "liver_prior_v1" in printed
-    assert "liver_v2" in printed
+    assert "liver_v3" in printed

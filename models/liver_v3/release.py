@@ -19,9 +19,9 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parent
 
 CARD = """\
-name = "liver_v2"
+name = "liver_v3"
 task = "liver"
-version = "2"
+version = "3"
 weights = "weights.onnx"
 sha256 = "{weights}"
 licence = "CC BY-SA 4.0"
@@ -50,33 +50,15 @@ tolerance = 0.1
 
 
 def export(checkpoint: Path, path: Path) -> int:
-    """Write the averaged network of a checkpoint as ONNX with float16 weights; returns its step."""
-    import onnx
+    """Write the averaged network of a checkpoint as ONNX; returns its step."""
     import torch
+    from export import write_onnx
     from network import LiverNet
-    from onnx import TensorProto, helper, numpy_helper
 
     state = torch.load(checkpoint, weights_only=True)
     net = LiverNet()
     net.load_state_dict(state["average"])
-    sides = {2: "z", 3: "y", 4: "x"}
-    torch.onnx.export(
-        net.eval(), (torch.zeros(1, 16, 16, 16, 16),), str(path), input_names=["channels"], output_names=["scores"],
-        dynamic_axes={"channels": sides, "scores": sides}, opset_version=17, dynamo=False,
-    )  # fmt: skip
-    model = onnx.load(str(path))
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if weight.data_type == TensorProto.FLOAT and values.ndim == 5:
-            name = weight.name
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    for node in reversed(casts):
-        model.graph.node.insert(0, node)
-    onnx.checker.check_model(model)
-    helper.set_model_props(model, {"steps": str(int(state["step"]))})
-    onnx.save(model, str(path))
+    write_onnx(net, path, 16, int(state["step"]))
     return int(state["step"])
 
 

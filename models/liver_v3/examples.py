@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,28 @@ VOXEL_MM = 2.0
 OUTSIDE = 255
 
 
-def weight_of(name: str) -> float:
-    """How often a scan is drawn."""
-    if name in NEAR_COPIES:
-        return 0.3
-    return {"sabs": 1.0, "lits": 0.75, "chaos": 1.1}[name.split("_")[0]]
+@dataclass(frozen=True)
+class Recipe:
+    """How examples are drawn: ``kinds`` are the shares of the scan's own contrast, of shifted organs, of one random
+    curve and of one for each class; ``sources`` tells how often a scan is drawn; ``seed`` makes other examples."""
+
+    name: str
+    seed: int
+    kinds: tuple[float, float, float, float]
+    sources: dict[str, float]
 
 
-def case_of(number: int) -> str:
+#: For most of the fit, and for its end: mostly real contrast, and more MR.
+RECIPES = {
+    "broad": Recipe("broad", 0, (0.4, 0.2, 0.15, 0.25), {"sabs": 1.0, "lits": 0.75, "chaos": 1.1}),
+    "finish": Recipe("finish", 1, (0.7, 0.15, 0.05, 0.10), {"sabs": 1.0, "lits": 0.75, "chaos": 1.6}),
+}
+
+
+def case_of(number: int, recipe: Recipe) -> str:
     """The scan that example ``number`` is made from."""
-    weights = np.array([weight_of(name) for name in NAMES])
-    return NAMES[np.random.default_rng((5, number)).choice(len(NAMES), p=weights / weights.sum())]
+    weights = np.array([0.3 if name in NEAR_COPIES else recipe.sources[name.split("_")[0]] for name in NAMES])
+    return NAMES[np.random.default_rng((5 + recipe.seed, number)).choice(len(NAMES), p=weights / weights.sum())]
 
 
 class Cases:
@@ -266,15 +278,15 @@ def cut_field(label: torch.Tensor, random: np.random.Generator) -> None:
             label[tuple(side if a == axis else slice(None) for a in range(3))] = 0
 
 
-def example(cases: Cases, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+def example(cases: Cases, number: int, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """Grey values (255 outside) and classes of example ``number``; the same number gives the same example."""
-    random = np.random.default_rng((17, number))
-    name = case_of(number)
+    random = np.random.default_rng((17 + recipe.seed, number))
+    name = case_of(number, recipe)
     value, label = bent(cases, name, random)
     if not label.any():
         return torch.full(PATCH, OUTSIDE, dtype=torch.uint8), torch.zeros(PATCH, dtype=torch.uint8)
     mr = name.startswith("chaos_mr")
-    kind = str(random.choice(["real", "phase", "curve", "synthetic"], p=[0.4, 0.2, 0.15, 0.25]))
+    kind = str(random.choice(["real", "phase", "curve", "synthetic"], p=recipe.kinds))
     if mr and kind == "phase":
         kind = "real"
     if kind != "real":
@@ -289,14 +301,14 @@ def example(cases: Cases, number: int) -> tuple[torch.Tensor, torch.Tensor]:
     return grey, classes
 
 
-def stored_example(cases: Cases, pool: Path, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+def stored_example(cases: Cases, pool: Path, number: int, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
     """The example, kept in ``pool`` for other networks."""
-    path = pool / f"{number // 1000:03d}" / f"{number:06d}.z"
+    path = pool / recipe.name / f"{number // 1000:03d}" / f"{number:06d}.z"
     if path.exists():
         raw = np.frombuffer(zlib.decompress(path.read_bytes()), np.uint8).reshape(2, *PATCH)
         both = torch.from_numpy(raw.copy())
         return both[0], both[1]
-    grey, classes = example(cases, number)
+    grey, classes = example(cases, number, recipe)
     path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_suffix(f".{id(path)}")
     writing.write_bytes(zlib.compress(torch.stack([grey, classes]).numpy().tobytes(), 1))

@@ -2,10 +2,10 @@
 
     python evaluate.py --scans SCANS --work WORK [--only NAME ...]
 
-Each labelled scan is segmented by the network and the atlas of its fold (WORK/fold_K.onnx, WORK/prior_K.npz), which
-never saw the patient; chaos_ct_03, which took no part in any fit or setting, by the released ones. Dice, volume error
-in percent, average symmetric surface distance in mm, confidence, CPU seconds. The scores of the atlas alone are kept
-in ``classical.json`` and repeated beside it.
+Each labelled scan is segmented by the networks and the atlas of its fold (WORK/fold_K.onnx, WORK/edge_K.onnx of
+../liver_edge_v1, WORK/prior_K.npz), which never saw the patient; chaos_ct_03, which took no part in any fit or setting,
+by the released ones. Dice, volume error in percent, average symmetric surface distance in mm, confidence, CPU seconds.
+The scores of the atlas alone are kept in ``classical.json`` and repeated beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cases import LITS, NAMES, files_of, fold_of
@@ -28,8 +29,9 @@ from livervol.kernels.distance import distance_to
 from livervol.kernels.morphology import erode_mm
 from livervol.scan import Scan
 from livervol.segment.liver import segment_liver
-from livervol.segment.liver_prior import LiverPrior, read_prior
-from livervol.segment.model import ModelCard, read_card
+from livervol.segment.liver_edge import EDGE_MODEL
+from livervol.segment.liver_prior import read_prior
+from livervol.segment.model import ModelCard, find_model, read_card
 
 FOLDER = Path(__file__).resolve().parent
 SETS = {"full-field CT": "sabs", "CT with lesions": "lits", "CT": ("sabs", "lits"), "MR T2": "chaos_mr"}
@@ -45,16 +47,25 @@ def assd_mm(a: np.ndarray, b: np.ndarray, spacing_mm: tuple[float, float, float]
 
 
 def fold_card(work: Path, fold: int) -> ModelCard:
-    """The released card with the weights of one fold."""
-    weights = work / f"fold_{fold}.onnx"
-    return replace(read_card(FOLDER), weights=weights, sha256=sha256_of(weights))
+    """The released card with the first network of one fold."""
+    return _with_weights(read_card(FOLDER), work / f"fold_{fold}.onnx")
 
 
-def measure(scan: Scan, truth: np.ndarray, card: ModelCard, prior: LiverPrior | None) -> dict[str, object]:
-    """Scores of one scan; a refused one has the sentence instead."""
+def fold_models(work: Path, fold: int) -> dict[str, Any]:
+    """Networks and atlas of one fold, as ``segment_liver`` takes them."""
+    edge = _with_weights(find_model(EDGE_MODEL), work / f"edge_{fold}.onnx")
+    return {"card": fold_card(work, fold), "edge": edge, "prior": read_prior(work / f"prior_{fold}.npz")}
+
+
+def _with_weights(card: ModelCard, weights: Path) -> ModelCard:
+    return replace(card, weights=weights, sha256=sha256_of(weights))
+
+
+def measure(scan: Scan, truth: np.ndarray, models: dict[str, Any]) -> dict[str, object]:
+    """Scores of one scan by the given networks and atlas; a refused one has the sentence instead."""
     start = time.process_time()
     try:
-        found = segment_liver(scan, card=card, prior=prior)
+        found = segment_liver(scan, **models)
     except ScanError as error:
         return {"dice": 0.0, "refused": str(error)}
     seconds = time.process_time() - start
@@ -135,13 +146,12 @@ def main() -> None:
         if name == "chaos_ct_03":
             folder = chosen.scans / name
             scan = read_dicom(folder / "dicom")[0]
-            rows[name] = measure(scan, truth_of(folder / "liver.nii.gz", LITS), read_card(FOLDER), None)
+            rows[name] = measure(scan, truth_of(folder / "liver.nii.gz", LITS), {})
         else:
             image, label, values, modality = files_of(chosen.scans, name)
             scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
             fold = fold_of(name)
-            prior = read_prior(chosen.work / f"prior_{fold}.npz")
-            rows[name] = {"fold": fold} | measure(scan, truth_of(label, values), fold_card(chosen.work, fold), prior)
+            rows[name] = {"fold": fold} | measure(scan, truth_of(label, values), fold_models(chosen.work, fold))
         print(name, rows[name], flush=True)
         path.write_text(json.dumps(report(rows), indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: v for k, v in report(rows).items() if k != "scans"}, indent=1))

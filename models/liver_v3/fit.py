@@ -3,10 +3,13 @@
     python cases.py --scans SCANS --work WORK
     python fit.py --work WORK --name trunk_01 --folds 0 1 --steps 3000
     python fit.py --work WORK --name fold_2 --folds 0 1 3 4 --start trunk_01 --steps 1200 --shuffle 6500 --decay
+    python fit.py --work WORK --name end_2 --folds 0 1 3 4 --start fold_2 --steps 700 --shuffle 4000 --decay \\
+        --recipe finish
 
 The released weights: trunks of folds 0, 1 and of 2, 3, 4 (1,450 and 2,150 steps); from them the heads fold_0 (1,300),
 fold_1 to fold_4 and final (1,100 each, --decay); from those, with --shuffle 6000 --decay, v2_fold_2 and v2_fold_3
-(1,200), v2_fold_4 (1,000) and v2_final (1,800), released as final. fold_0 and fold_1 were not taken further.
+(1,200), v2_fold_4 (1,000) and v2_final (1,800); last, 700 steps with --shuffle 4000 --decay --recipe finish on each of
+these and on fold_0 and fold_1.
 
 A network is fitted on the scans of ``--folds`` alone. A trunk sees the examples in order, at an even rate; the
 networks that start from it (``--start``; its folds must be among their own, so that no network has ever seen a scan it
@@ -26,21 +29,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from cases import DRAWN, fold_of
-from examples import Cases, case_of, stored_example
+from examples import RECIPES, Cases, Recipe, case_of, stored_example
 from network import LiverNet, loss_of, network_input
 from torch import nn
 
-RATE, WARM_UP, WEIGHT_DECAY, KEEP = 1.5e-3, 150, 1e-4, 0.998
+RATE, FINISHING_RATE, WARM_UP, WEIGHT_DECAY, KEEP = 1.5e-3, 8e-4, 150, 1e-4, 0.998
 SAVE_EVERY_S = 150
 
 
-def numbers(folds: list[int], shuffle: int) -> Iterator[int]:
+def numbers(folds: list[int], shuffle: int, recipe: Recipe) -> Iterator[int]:
     """Example numbers whose scan lies in ``folds``: in order, or the first ``shuffle`` in random order."""
     turn = 0
     while True:
         order = np.random.default_rng((23, turn)).permutation(shuffle) if shuffle else iter(range(1_000_000))
         for number in order:
-            if fold_of(case_of(int(number))) in folds:
+            if fold_of(case_of(int(number), recipe)) in folds:
                 yield int(number)
         turn += 1
 
@@ -96,24 +99,25 @@ class Run:
         return float(loss.detach())
 
 
-def fit(run: Run, work: Path, steps: int, shuffle: int, decay: bool) -> None:
+def fit(run: Run, work: Path, recipe: Recipe, *, steps: int, shuffle: int, decay: bool) -> None:
     """Learn until ``steps`` have been taken in all."""
+    highest = FINISHING_RATE if recipe.name == "finish" else RATE
     cases = Cases(work / "cases")
-    order = numbers(run.folds, shuffle)
+    order = numbers(run.folds, shuffle, recipe)
     for _ in range(run.step):
         next(order)
     saved = told = time.monotonic()
     losses: list[float] = []
     while run.step < steps:
         number = next(order)
-        grey, classes = stored_example(cases, work / "pool", number)
+        grey, classes = stored_example(cases, work / "pool", number, recipe)
         if (grey == 255).float().mean() > 0.97:
             run.step += 1
             continue
-        rate = RATE * min(1.0, (run.step + 1) / WARM_UP)
+        rate = highest * min(1.0, (run.step + 1) / WARM_UP)
         if decay:
             rate *= 0.5 * (1 + math.cos(math.pi * run.step / steps))
-        losses.append(run.learn(grey, classes, DRAWN[case_of(number).split("_")[0]], rate))
+        losses.append(run.learn(grey, classes, DRAWN[case_of(number, recipe).split("_")[0]], rate))
         if run.step % 50 == 0:
             now = time.monotonic()
             print(f"step {run.step}, example {number}, loss {np.mean(losses[-200:]):.4f}, "
@@ -135,10 +139,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--shuffle", type=int, default=0)
     parser.add_argument("--decay", action="store_true")
+    parser.add_argument("--recipe", choices=RECIPES, default="broad")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     run = Run(chosen.work, chosen.name, chosen.start, chosen.folds)
-    fit(run, chosen.work, chosen.steps, chosen.shuffle, chosen.decay)
+    fit(run, chosen.work, RECIPES[chosen.recipe], steps=chosen.steps, shuffle=chosen.shuffle, decay=chosen.decay)
 
 
 if __name__ == "__main__":
