@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from livervol.kernels.distance import distance_to
 from livervol.segment.liver_cut import log_odds
 from livervol.segment.liver_net import NEIGHBOURS
 from livervol.segment.liver_search import LiverView, fading, tiles
@@ -26,6 +27,9 @@ TILE, MULTIPLE = (112, 112, 128), 4
 #: Grey values are told in so many spreads of the parenchyma; log odds in these units, within these bounds.
 SPREADS, ODDS, NETWORK_MOST, ATLAS_MOST, DEVIATION_MOST, VIEWS_TIMES = 4.0, 3.0, 2.0, 3.0, 3.0, 8.0
 
+#: The outline moves inwards by no more than this (mm): lesions at the surface look like nothing the network has learnt.
+INWARDS_MM = 3.0
+
 #: Probability of liver above which the parenchyma's level and spread are taken.
 SURE = 0.9
 
@@ -38,7 +42,7 @@ def outline_of(
     """Probability 0 to 1 of liver on the grid of ``view``, whose half level is the outline.
 
     ``membership`` as ``cut_liver`` gives it and ``place``, the atlas' share of liver, on the same grid. Where neither
-    the cut nor the first network is near, the answer is 0.
+    the cut nor the first network is near, the answer is 0; deeper than ``INWARDS_MM`` in the cut it is the cut's.
     """
     box, channels = edge_channels(view, membership, place)
     score, weight = np.zeros(channels.shape[1:], np.float32), np.zeros(channels.shape[1:], np.float32)
@@ -53,6 +57,9 @@ def outline_of(
         weight[piece] += ramp
     found = np.zeros_like(membership)
     found[box] = (1 / (1 + np.exp(-np.clip(score / weight, -30, 30)))) * view.inside[box]
+    outside = np.ascontiguousarray(membership <= 0.5).view(np.uint8)
+    deep = distance_to(outside, view.grid.spacing_mm, INWARDS_MM + 1.0) > INWARDS_MM
+    found[deep] = np.maximum(found, membership)[deep]
     return found
 
 
