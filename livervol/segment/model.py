@@ -117,6 +117,8 @@ def _session(card: ModelCard, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # memory goes back to the system after each look: the rest of a visit needs it
+    options.enable_cpu_mem_arena = False
     # a waiting thread sleeps: spinning takes the core from whatever else runs
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(card.weights), options, providers=["CPUExecutionProvider"])
