@@ -23,7 +23,6 @@ import numpy as np
 from skimage.segmentation import morphological_geodesic_active_contour, random_walker
 
 from livervol.assets import models_folder
-from livervol.io.images import read_image, read_labels
 from livervol.kernels.components import keep_largest
 from livervol.kernels.cut import smooth_cut
 from livervol.scan import Segmentation
@@ -35,8 +34,8 @@ from livervol.segment.liver_net import LATTICE_MM
 from livervol.segment.liver_search import dice_of
 
 sys.path.insert(0, str(models_folder() / MODEL))
-from cases import files_of, fold_of
-from evaluate import fold_models
+from cases import fold_of
+from evaluate import fold_models, labelled_scan
 
 SCANS = ("sabs_02", "sabs_05", "sabs_10", "sabs_18", "sabs_24", "sabs_29", "lits_003", "lits_005", "lits_012",
          "chaos_mr_02", "chaos_mr_08", "chaos_mr_20")  # fmt: skip
@@ -88,11 +87,9 @@ def main() -> None:
         sys.exit("set LIVERVOL_SHARED to the folder that holds scans/")
     rows: dict[str, list[tuple[float, float]]] = {}
     for name in chosen.scans:
-        image, label, values, modality = files_of(Path(shared) / "scans", name)
-        scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
+        scan, drawn = labelled_scan(Path(shared) / "scans", name)
         models = fold_models(chosen.work, fold_of(name))
         view, place, _ = first_view(straight_scan(scan, LATTICE_MM), models["prior"], models["card"])
-        drawn = np.isin(read_labels(label).labels, [v for v, c in values.items() if c in (1, 11)])
         truth = Segmentation(drawn.astype(np.uint8), scan.grid, {1: "liver"}).resampled(view.grid).mask()
         cost, price, smooth, spread = votes_and_price(view, place)
         cut = smooth_cut(cost, price, view.grid.spacing_mm, ROUNDS)

@@ -22,13 +22,12 @@ import numpy as np
 from livervol.assets import models_folder
 from livervol.errors import ScanError
 from livervol.grid import Grid
-from livervol.io.images import read_image, read_labels
 from livervol.scan import Scan, Segmentation
 from livervol.segment.liver import MODEL, segment_liver
 
 sys.path.insert(0, str(models_folder() / MODEL))
-from cases import files_of, fold_of
-from evaluate import fold_models
+from cases import fold_of
+from evaluate import fold_models, labelled_scan
 
 SCANS = ("sabs_13",)
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "liver_robustness.png"
@@ -194,9 +193,7 @@ def main() -> None:
         sys.exit("set LIVERVOL_SHARED to the folder that holds scans/")
     tables: dict[str, list[dict[str, object]]] = {}
     for name in chosen.scans:
-        image, label, values, modality = files_of(Path(shared) / "scans", name)
-        scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
-        truth = np.isin(read_labels(label).labels, [v for v, c in values.items() if c in (1, 11)])
+        scan, truth = labelled_scan(Path(shared) / "scans", name)
         models = fold_models(chosen.work, fold_of(name)) if chosen.work else {}
         tables[name] = []
         for trial in trials(scan, truth):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from livervol.kernels.bits import as_bytes, bits_box, pack
 from livervol.kernels.distance import distance_to
 from livervol.segment.liver_cut import log_odds
 from livervol.segment.liver_net import NEIGHBOURS
@@ -89,11 +90,10 @@ def edge_channels(
 
 
 def _box(near: NDArray[np.bool_]) -> Box:
+    ends = bits_box(pack(as_bytes(near)))
     box = []
-    for axis, n in enumerate(near.shape):
-        there = np.flatnonzero(near.any(axis=tuple(a for a in range(3) if a != axis)))
-        start = max(0, int(there[0]) - MARGIN) // 2 * 2
-        stop = min(n, int(there[-1]) + 1 + MARGIN)
+    for n, first, stop in zip(near.shape, ends[::2], ends[1::2], strict=True):
         # even sides, so that 4 mm voxels stay whole
+        start, stop = max(0, first - MARGIN) // 2 * 2, min(n, stop + MARGIN)
         box.append(slice(start, min(stop + stop % 2, n - n % 2)))
     return box[0], box[1], box[2]

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from livervol.assets import models_folder
-from livervol.io.images import read_image
 from livervol.scan import Scan
 from livervol.segment.body import straight_scan
 from livervol.segment.liver import MODEL, TRUSTED_SOFT_DICE, first_view
@@ -27,21 +26,20 @@ from livervol.segment.liver_net import LATTICE_MM
 from livervol.segment.liver_prior import read_prior
 
 sys.path.insert(0, str(models_folder() / MODEL))
-from cases import NAMES, files_of, fold_of
-from evaluate import fold_card, truth_of
+from cases import NAMES, fold_of
+from evaluate import fold_card, labelled_scan
 
 
 def write_maps(scans: Path, liver: Path, work: Path, name: str) -> str:
     """Write one scan's maps; returns what was done."""
-    image, label, values, modality = files_of(scans, name)
-    scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
+    scan, liver_drawn = labelled_scan(scans, name)
     fold = fold_of(name)
     prior = read_prior(liver / f"prior_{fold}.npz")
     view, place, _ = first_view(straight_scan(scan, LATTICE_MM), prior, fold_card(liver, fold))
     if view.soft_dice < TRUSTED_SOFT_DICE:
         return f"left out, soft Dice {view.soft_dice:.2f}"
     box, channels = edge_channels(view, cut_liver(view, place), place)
-    drawn = Scan(truth_of(label, values).astype(np.float32), scan.grid, "MR", "other")
+    drawn = Scan(liver_drawn.astype(np.float32), scan.grid, "MR", "other")
     truth = drawn.resampled(view.grid, outside=0.0).voxels
     beyond = int(np.count_nonzero(truth > 0.5)) - int(np.count_nonzero(truth[box] > 0.5))
     fine, classes = channels[: len(CHANNELS)], channels[len(CHANNELS) :, ::2, ::2, ::2]

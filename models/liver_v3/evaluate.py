@@ -83,6 +83,13 @@ def measure(scan: Scan, truth: np.ndarray, models: dict[str, Any]) -> dict[str, 
     }
 
 
+def labelled_scan(scans: Path, name: str) -> tuple[Scan, np.ndarray]:
+    """A labelled scan and its liver as drawn."""
+    image, label, values, modality = files_of(scans, name)
+    scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
+    return scan, truth_of(label, values)
+
+
 def truth_of(label: Path, values: dict[int, int]) -> np.ndarray:
     """Liver with its tumours, as drawn."""
     return np.isin(read_labels(label).labels, [v for v, c in values.items() if c in (1, 11)])
@@ -148,10 +155,8 @@ def main() -> None:
             scan = read_dicom(folder / "dicom")[0]
             rows[name] = measure(scan, truth_of(folder / "liver.nii.gz", LITS), {})
         else:
-            image, label, values, modality = files_of(chosen.scans, name)
-            scan = read_image(image, modality=modality, sequence="CT" if modality == "CT" else "T2")
             fold = fold_of(name)
-            rows[name] = {"fold": fold} | measure(scan, truth_of(label, values), fold_models(chosen.work, fold))
+            rows[name] = {"fold": fold} | measure(*labelled_scan(chosen.scans, name), fold_models(chosen.work, fold))
         print(name, rows[name], flush=True)
         path.write_text(json.dumps(report(rows), indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: v for k, v in report(rows).items() if k != "scans"}, indent=1))
